@@ -1,0 +1,58 @@
+import { ConfigError } from '../errors.js'
+import { cpu } from './device.js'
+import { native } from './native.js'
+import { empty, Tensor } from './tensor.js'
+
+// The state of the kernels' generator (dropout). Seed, micro-step and rank lie in a tensor, so that a recorded step can be replayed with others; the id of the call
+// tells the dropouts of one step apart.
+
+/** @internal Where the generator stood before a piece of work. */
+export interface GeneratorState { tensor: Tensor, call: number }
+
+let seed = 0
+let step = 0
+let call = 0
+let state: Tensor | undefined
+
+function write(): Tensor {
+  state?.dispose()
+  state = empty([3], 'int64', cpu).keep()
+  native.write(state.raw, new BigInt64Array([BigInt(seed), BigInt(step), 0n]))
+  return state
+}
+
+/** @internal */
+export const generator = {
+  /** int64 [3]: seed, micro-step, rank. */
+  tensor(): Tensor { return state ?? write() },
+  /** Id of the next random op within the step. */
+  nextCall(): number { return call++ },
+  /** Begins micro-step `n`: the same n gives the same masks. */
+  startStep(n: number): void {
+    step = n
+    call = 0
+    write()
+  },
+  state(): GeneratorState { return { tensor: this.tensor(), call } },
+  /** Runs `fn` with the numbers that followed `from`, and goes on where the generator stands. */
+  replay<T>(from: GeneratorState, fn: () => T): T {
+    const now = { state, call }
+    state = from.tensor
+    call = from.call
+    try {
+      return fn()
+    } finally {
+      state = now.state
+      call = now.call
+    }
+  },
+}
+
+/** Seeds the random numbers of the kernels (dropout). The same seed, model and data give the same bits. @param value integer from 0 to 2^53 - 1 */
+export function manualSeed(value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new ConfigError(`manualSeed: ${value} is not an integer from 0 to 2^53 - 1`)
+  seed = value
+  step = 0
+  call = 0
+  write()
+}

@@ -1,0 +1,327 @@
+#include <node_api.h>
+
+#include <cmath>
+#include <cstring>
+#include <mutex>
+#include <string>
+
+#include "addon/bind.hpp"
+#include "runtime/pool.hpp"
+
+// What the addon offers besides ops: tensors, reads, memory, and the description of the ops from which the TypeScript declarations are made.
+namespace warpweft::addon {
+namespace {
+
+Environment& environmentOf(napi_env env, napi_callback_info info, size_t* count, napi_value* values) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, count, values, nullptr, &data);
+  return *static_cast<Environment*>(data);
+}
+
+double number(napi_env env, napi_value value, const char* what) {
+  double d;
+  if (napi_get_value_double(env, value, &d) != napi_ok) throw OpError{"ERR_CONFIG", std::string(what) + " is not a number"};
+  return d;
+}
+
+int64_t integer(napi_env env, napi_value value, const char* what) {
+  const double d = number(env, value, what);
+  if (!(std::fabs(d) <= 9007199254740992.0) || d != std::floor(d)) throw OpError{"ERR_SHAPE", std::string(what) + " is " + std::to_string(d) + ", expected an integer"};
+  return static_cast<int64_t>(d);
+}
+
+napi_value toJs(napi_env env, double d) {
+  napi_value v;
+  napi_create_double(env, d, &v);
+  return v;
+}
+
+napi_value toJs(napi_env env, const std::string& s) {
+  napi_value v;
+  napi_create_string_utf8(env, s.c_str(), s.size(), &v);
+  return v;
+}
+
+// Wraps a function body (Arguments) -> napi_value with the reading of arguments and the throwing of errors.
+constexpr size_t kMaxArguments = 4 + 2 * kMaxRank;
+struct Arguments {
+  napi_env env;
+  Environment& environment;
+  size_t count;
+  napi_value values[kMaxArguments];
+
+  double handle(size_t i) const { return number(env, at(i), "tensor"); }
+  int64_t integerAt(size_t i, const char* what) const { return integer(env, at(i), what); }
+  napi_value at(size_t i) const {
+    if (i >= count) throw OpError{"ERR_CONFIG", "too few arguments"};
+    return values[i];
+  }
+  int rank(size_t i) const {
+    const int64_t r = integerAt(i, "rank");
+    if (r < 0 || r > kMaxRank) throw OpError{"ERR_SHAPE", "a tensor has " + std::to_string(r) + " dimensions, expected at most " + std::to_string(kMaxRank)};
+    return static_cast<int>(r);
+  }
+};
+
+template <napi_value (*Body)(Arguments&)> napi_value wrapped(napi_env env, napi_callback_info info) {
+  size_t count = kMaxArguments;
+  napi_value values[kMaxArguments];
+  Environment& environment = environmentOf(env, info, &count, values);
+  Arguments arguments{env, environment, count < kMaxArguments ? count : kMaxArguments, {}};
+  std::memcpy(arguments.values, values, sizeof values);
+  try {
+    environment.requireOpen();
+    return Body(arguments);
+  } catch (const OpError& error) {
+    environment.raise(env, error);
+  } catch (const std::exception& error) {
+    environment.raise(env, {"ERR_OUT_OF_MEMORY", error.what()});
+  }
+  return nullptr;
+}
+
+DType dtypeAt(Arguments& a, size_t i) {
+  const int64_t t = a.integerAt(i, "dtype");
+  if (t < 0 || t >= kDTypeCount) throw OpError{"ERR_DTYPE", "dtype " + std::to_string(t) + " is unknown"};
+  return static_cast<DType>(t);
+}
+
+// Bytes of a typed array or ArrayBuffer.
+std::pair<const void*, size_t> bytesAt(Arguments& a, size_t i) {
+  const napi_value value = a.at(i);
+  bool typed = false;
+  napi_is_typedarray(a.env, value, &typed);
+  if (!typed) throw OpError{"ERR_DTYPE", "expected a typed array"};
+  napi_typedarray_type type;
+  size_t length = 0, offset = 0;
+  void* data = nullptr;
+  napi_value buffer;
+  napi_get_typedarray_info(a.env, value, &type, &length, &data, &buffer, &offset);
+  const bool wide = type == napi_float64_array || type == napi_bigint64_array || type == napi_biguint64_array;
+  const bool half = type == napi_int16_array || type == napi_uint16_array;
+  const bool byte = type == napi_int8_array || type == napi_uint8_array || type == napi_uint8_clamped_array;
+  return {data, length * (wide ? 8 : half ? 2 : byte ? 1 : 4)};
+}
+
+class WriteTask final : public Task {
+ public:
+  WriteTask(Session* session, Storage* storage, void* target, const void* source, size_t bytes) : Task(session), storage_(storage), target_(target), bytes_(bytes), source_(new char[bytes]) {
+    std::memcpy(source_.get(), source, bytes);
+    storage_->retain();
+  }
+  ~WriteTask() override { storage_->release(); }
+  void run() override {
+    std::memcpy(target_, source_.get(), bytes_);
+    storage_->fault.reset();
+  }
+ private:
+  Storage* storage_;
+  void* target_;
+  size_t bytes_;
+  std::unique_ptr<char[]> source_;
+};
+
+// alloc(dtype, device, rank, ...sizes) -> handle
+napi_value alloc(Arguments& a) {
+  const DType dtype = dtypeAt(a, 0);
+  Device& device = deviceAt(static_cast<int>(a.integerAt(1, "device")));
+  const int rank = a.rank(2);
+  int64_t sizes[kMaxRank];
+  for (int d = 0; d < rank; d++) sizes[d] = a.integerAt(3 + static_cast<size_t>(d), "size");
+  return toJs(a.env, a.environment.session.create(dtype, device, rank, sizes));
+}
+
+// view(handle, offset, rank, ...sizes, ...strides) -> handle
+napi_value view(Arguments& a) {
+  const int rank = a.rank(2);
+  int64_t sizes[kMaxRank], strides[kMaxRank];
+  for (int d = 0; d < rank; d++) {
+    sizes[d] = a.integerAt(3 + static_cast<size_t>(d), "size");
+    strides[d] = a.integerAt(3 + static_cast<size_t>(rank + d), "stride");
+  }
+  return toJs(a.env, a.environment.session.view(a.handle(0), a.integerAt(1, "offset"), rank, sizes, strides));
+}
+
+napi_value share(Arguments& a) { return toJs(a.env, a.environment.session.share(a.handle(0))); }
+napi_value destroy(Arguments& a) { a.environment.session.destroy(a.handle(0)); return nullptr; }
+napi_value version(Arguments& a) { return toJs(a.env, a.environment.session.at(a.handle(0), "version", "x").storage->version); }
+
+// overlap(a, b) -> 0 disjoint, 1 the same elements in the same order, 2 anything else
+napi_value overlapOf(Arguments& a) {
+  const Session::Record &x = a.environment.session.at(a.handle(0), "overlap", "a"), &y = a.environment.session.at(a.handle(1), "overlap", "b");
+  return toJs(a.env, x.storage != y.storage ? 0 : static_cast<double>(static_cast<int>(overlap(x.view, y.view))));
+}
+
+// write(handle, typedArray): the bytes of a whole contiguous tensor
+napi_value write(Arguments& a) {
+  const Session::Record& r = a.environment.session.at(a.handle(0), "write", "x");
+  Check("write").contiguous("x", r.view);
+  const auto [data, bytes] = bytesAt(a, 1);
+  const size_t expected = static_cast<size_t>(r.view.numel() * sizeOf(r.view.dtype));
+  if (bytes != expected)
+    throw OpError{"ERR_SHAPE", "write: " + std::to_string(bytes) + " bytes given for " + describe(r.view) + ", expected " + std::to_string(expected)};
+  r.storage->version++;
+  Device& device = r.storage->device;
+  if (!bytes) return nullptr;
+  // Where nothing is queued nobody can be reading the memory.
+  if (device.idle()) { std::memcpy(r.view.data, data, bytes); r.storage->fault.reset(); }
+  else device.submit(new WriteTask(&a.environment.session, r.storage, r.view.data, data, bytes));
+  return nullptr;
+}
+
+napi_value read(Arguments& a) {
+  a.environment.read(a.env, a.handle(0), number(a.env, a.at(1), "id"));
+  return nullptr;
+}
+
+void throwFault(Session& session, const std::shared_ptr<const Fault>& fault) {
+  if (!fault) return;
+  session.reported(fault);
+  throw OpError{fault->code == "ERR_INDEX" ? "ERR_INDEX" : fault->code == "ERR_OUT_OF_MEMORY" ? "ERR_OUT_OF_MEMORY" : "ERR_DEVICE", fault->message};
+}
+
+napi_value readSync(Arguments& a) {
+  const Session::Record& r = a.environment.session.at(a.handle(0), "read", "x");
+  Check("read").contiguous("x", r.view);
+  Device& device = r.storage->device;
+  device.synchronize();
+  throwFault(a.environment.session, r.storage->fault);
+  throwFault(a.environment.session, device.failure());
+  const size_t bytes = static_cast<size_t>(r.view.numel() * sizeOf(r.view.dtype));
+  void* target = nullptr;
+  napi_value buffer;
+  if (napi_create_arraybuffer(a.env, bytes, &target, &buffer) != napi_ok) return nullptr;
+  if (bytes) std::memcpy(target, r.view.data, bytes);
+  return buffer;
+}
+
+napi_value fence(Arguments& a) {
+  a.environment.fence(a.env, deviceAt(static_cast<int>(a.integerAt(0, "device"))), number(a.env, a.at(1), "id"));
+  return nullptr;
+}
+
+napi_value synchronize(Arguments& a) {
+  Device& device = deviceAt(static_cast<int>(a.integerAt(0, "device")));
+  device.synchronize();
+  throwFault(a.environment.session, a.environment.session.takeFault());
+  throwFault(a.environment.session, device.failure());
+  return nullptr;
+}
+
+napi_value reset(Arguments& a) {
+  deviceAt(static_cast<int>(a.integerAt(0, "device"))).reset();
+  a.environment.session.takeFault();
+  return nullptr;
+}
+
+// memory(device) -> JSON
+napi_value memory(Arguments& a) {
+  Device& device = deviceAt(static_cast<int>(a.integerAt(0, "device")));
+  const Session& s = a.environment.session;
+  const Allocator::Statistics all = device.allocator().statistics();
+  return toJs(a.env, "{\"tensors\":" + std::to_string(s.tensors()) + ",\"bytes\":" + std::to_string(s.bytes()) + ",\"peakBytes\":" + std::to_string(s.peakBytes()) +
+                         ",\"reservedBytes\":" + std::to_string(all.reserved) + ",\"allocatedBytes\":" + std::to_string(all.live) + ",\"limitBytes\":" +
+                         std::to_string(device.allocator().limit()) + "}");
+}
+
+napi_value resetPeak(Arguments& a) {
+  a.environment.session.resetPeak();
+  deviceAt(static_cast<int>(a.integerAt(0, "device"))).allocator().resetPeak();
+  return nullptr;
+}
+
+// trim(device): gives cached memory back to the system.
+napi_value trim(Arguments& a) {
+  Device& device = deviceAt(static_cast<int>(a.integerAt(0, "device")));
+  device.synchronize();
+  device.allocator().trim();
+  return nullptr;
+}
+
+napi_value describeDevice(Arguments& a) { return toJs(a.env, deviceAt(static_cast<int>(a.integerAt(0, "device"))).describe()); }
+napi_value threads(Arguments& a) {
+  if (a.count > 0) {
+    cpuDevice().synchronize();
+    Pool::instance().limit(static_cast<int>(a.integerAt(0, "threads")));
+  }
+  return toJs(a.env, Pool::instance().threads());
+}
+
+template <class Op> std::string describeOp() {
+  std::string s = std::string("{\"name\":\"") + Op::name + "\",\"fields\":[";
+  bool first = true;
+  std::apply([&](const auto&... f) {
+    ((s += std::string(first ? "" : ",") + "{\"name\":\"" + f.name + "\",\"kind\":\"" + Kind<typename std::decay_t<decltype(f)>::type>::name + "\",\"optional\":" +
+           (f.optional ? "true" : "false") + "}", first = false), ...);
+  }, Op::fields());
+  return s + "]}";
+}
+
+// The ops and their fields as JSON: what lib/tensor/nativeOps.ts is generated from.
+napi_value describeOps(napi_env env, napi_callback_info) {
+  std::string s = "[";
+#define X(Op) s += std::string(s.size() > 1 ? "," : "") + describeOp<Op>();
+  WARPWEFT_OPS(X)
+#undef X
+  return toJs(env, s + "]");
+}
+
+struct Method { const char* name; napi_callback callback; };
+
+const Method kMethods[] = {
+    {"alloc", wrapped<alloc>}, {"view", wrapped<view>}, {"share", wrapped<share>}, {"destroy", wrapped<destroy>},
+    {"version", wrapped<version>}, {"overlap", wrapped<overlapOf>}, {"write", wrapped<write>}, {"read", wrapped<read>}, {"readSync", wrapped<readSync>},
+    {"fence", wrapped<fence>}, {"synchronize", wrapped<synchronize>}, {"reset", wrapped<reset>}, {"memory", wrapped<memory>}, {"resetPeak", wrapped<resetPeak>},
+    {"trim", wrapped<trim>}, {"describeDevice", wrapped<describeDevice>}, {"threads", wrapped<threads>},
+#define X(Op) {Op::name, call<Op>},
+    WARPWEFT_OPS(X)
+#undef X
+};
+
+// open(makeError, settle) -> an object with the functions of one session.
+napi_value open(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value callbacks[2], result;
+  napi_get_cb_info(env, info, &count, callbacks, nullptr, nullptr);
+  napi_valuetype types[2] = {napi_undefined, napi_undefined};
+  for (size_t i = 0; i < count; i++) napi_typeof(env, callbacks[i], &types[i]);
+  if (types[0] != napi_function || types[1] != napi_function) {
+    napi_throw_type_error(env, "ERR_CONFIG", "open: expected two functions");
+    return nullptr;
+  }
+  try {
+    cpuDevice();
+  } catch (const OpError& error) {
+    napi_throw_error(env, error.code, error.message.c_str());
+    return nullptr;
+  }
+  auto* environment = new Environment(env, callbacks[0], callbacks[1]);
+  napi_create_object(env, &result);
+  for (const Method& m : kMethods) {
+    napi_value function;
+    napi_create_function(env, m.name, NAPI_AUTO_LENGTH, m.callback, environment, &function);
+    environment->retain();
+    napi_add_finalizer(env, function, environment, [](napi_env, void* data, void*) { static_cast<Environment*>(data)->release(); }, nullptr, nullptr);
+    napi_set_named_property(env, result, m.name, function);
+  }
+  // Held from JavaScript, so that native code need not.
+  napi_set_named_property(env, result, "makeError", callbacks[0]);
+  napi_set_named_property(env, result, "settle", callbacks[1]);
+  environment->release();
+  return result;
+}
+
+}  // namespace
+
+napi_value initialize(napi_env env, napi_value exports) {
+  napi_value function;
+  napi_create_function(env, "open", NAPI_AUTO_LENGTH, open, nullptr, &function);
+  napi_set_named_property(env, exports, "open", function);
+  napi_create_function(env, "describe", NAPI_AUTO_LENGTH, describeOps, nullptr, &function);
+  napi_set_named_property(env, exports, "describe", function);
+  return exports;
+}
+
+}  // namespace warpweft::addon
+
+NAPI_MODULE_INIT() { return warpweft::addon::initialize(env, exports); }

@@ -1,0 +1,91 @@
+#include "runtime/stream.hpp"
+
+#include <pthread.h>
+
+#include <thread>
+
+namespace warpweft {
+
+Stream::Stream() {
+  std::thread([this] {
+    pthread_setname_np(pthread_self(), "warpweft-cpu");
+    work();
+  }).detach();
+}
+
+void Stream::submit(Task* task) {
+  std::unique_lock lock(mutex_);
+  if (submitted_.load(std::memory_order_relaxed) - finished_.load(std::memory_order_acquire) >= kRunAhead) {
+    waiting_++;
+    done_.wait(lock, [&] { return submitted_.load(std::memory_order_relaxed) - finished_.load(std::memory_order_acquire) < kRunAhead / 2; });
+    waiting_--;
+  }
+  (last_ ? last_->next : first_) = task;
+  last_ = task;
+  submitted_.fetch_add(1, std::memory_order_release);
+  if (sleeping_) {
+    sleeping_ = false;
+    lock.unlock();
+    arrived_.notify_one();
+  }
+}
+
+void Stream::synchronize() {
+  std::unique_lock lock(mutex_);
+  const int64_t target = submitted_.load(std::memory_order_relaxed);
+  waiting_++;
+  done_.wait(lock, [&] { return finished_.load(std::memory_order_acquire) >= target; });
+  waiting_--;
+}
+
+void Stream::cancel(Session* session) {
+  Task* dropped = nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    Task** link = &first_;
+    last_ = nullptr;
+    while (Task* task = *link) {
+      if (task->session == session) {
+        *link = task->next;
+        task->next = dropped;
+        dropped = task;
+        finished_.fetch_add(1, std::memory_order_release);
+      } else {
+        last_ = task;
+        link = &task->next;
+      }
+    }
+    waiting_++;
+    done_.wait(lock, [&] { return current_ != session; });
+    waiting_--;
+    done_.notify_all();
+  }
+  while (Task* task = dropped) {
+    dropped = task->next;
+    delete task;
+  }
+}
+
+void Stream::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (!first_) {
+      sleeping_ = true;
+      arrived_.wait(lock, [&] { return first_ != nullptr; });
+      sleeping_ = false;
+    }
+    Task* task = first_;
+    first_ = task->next;
+    if (!first_) last_ = nullptr;
+    current_ = task->session;
+    lock.unlock();
+    task->run();
+    delete task;
+    lock.lock();
+    current_ = nullptr;
+    finished_.fetch_add(1, std::memory_order_release);
+    if (waiting_) done_.notify_all();
+  }
+}
+
+}  // namespace warpweft

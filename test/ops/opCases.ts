@@ -1,0 +1,193 @@
+import { describe, expect, test } from '@jest/globals'
+import type { DType } from '#lib/tensor/dtype.js'
+import { threads } from '#lib/tensor/device.js'
+import { native } from '#lib/tensor/native.js'
+import { scope } from '#lib/tensor/scope.js'
+import { empty, type Tensor } from '#lib/tensor/tensor.js'
+import { tensor } from '#lib/tensor/create.js'
+import { backwardMany } from '#lib/autograd/backward.js'
+import { slice } from '#lib/ops/view.js'
+import { Random } from '#lib/data/random.js'
+
+// One list of cases an op, run as: against a float64 reference for every dtype, gradients against finite differences of that reference, the same bits twice and for
+// every number of threads, and strided inputs against contiguous ones.
+
+/** An array in float64: what a reference computes with. */
+export interface Array64 { readonly shape: readonly number[], readonly data: Float64Array }
+
+export interface Input extends Array64 {
+  /** Fixed dtype (ids, masks, statistics); without it the input takes the dtype under test. */
+  dtype?: DType
+  /** Whether gradients are checked (floating inputs: yes). */
+  gradient?: boolean
+}
+
+export interface OpCase {
+  name: string
+  inputs: Record<string, Input>
+  /** Through lib/ops. Outputs in the order of the reference; a reference may return fewer. */
+  run(inputs: Record<string, Tensor>): Tensor | readonly Tensor[]
+  reference(inputs: Record<string, Array64>): Array64 | readonly Array64[]
+  /** Dtypes under test; float32, bfloat16 and float16 by default. */
+  dtypes?: readonly DType[]
+  /** Bound of the error in units of rounding of the dtype, relative to the largest absolute value of the reference. Default 4. */
+  ulps?: number
+  /** As `ulps`, for gradients. Default 16. */
+  gradientUlps?: number
+  /** Whether the op has a gradient. Default: true. */
+  differentiable?: boolean
+  /** Inputs that may be strided; default: all floating ones. */
+  strided?: readonly string[]
+}
+
+const rounding: Partial<Record<DType, number>> = { float32: 2 ** -24, bfloat16: 2 ** -9, float16: 2 ** -12 }
+
+export const values = (shape: readonly number[], fill: (i: number) => number): Array64 =>
+  ({ shape, data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => fill(i)) })
+
+/** Normal numbers; the same for the same shape and seed. */
+export function normal(shape: readonly number[], { seed = 0, mean = 0, std = 1 } = {}): Array64 {
+  const random = new Random(seed, 'op cases')
+  return values(shape, () => mean + std * random.normal())
+}
+
+export const integers = (shape: readonly number[], below: number, { seed = 0, dtype = 'int32' as DType } = {}): Input => {
+  const random = new Random(seed, 'op cases')
+  return { ...values(shape, () => Math.floor(random.uniform() * below)), dtype }
+}
+
+const list = <T>(x: T | readonly T[]): readonly T[] => Array.isArray(x) ? x as readonly T[] : [x as T]
+const isFloat = (dtype: DType) => dtype in rounding
+
+async function toArray64(t: Tensor): Promise<Array64> {
+  const data = await t.data()
+  return { shape: t.shape, data: Float64Array.from(data as ArrayLike<number>, Number) }
+}
+
+/** The same values with gaps: every second element of a larger tensor's outer dimension, or columns of a wider one. */
+function withGaps(t: Tensor): Tensor {
+  if (t.rank === 0 || t.size === 0) return t
+  const wide = empty([...t.shape.slice(0, -1), t.shape.at(-1)! + 3], t.dtype)
+  native.fill(wide.raw, NaN)
+  const strides = wide.strides
+  const handle = native.view(wide.raw, 1, t.rank, ...t.shape, ...strides)
+  native.copy(t.handle, handle)
+  native.destroy(handle)
+  return slice(wide, -1, 1, 1 + t.shape.at(-1)!)
+}
+interface Outcome { outputs: Array64[], gradients: Record<string, Array64> }
+
+async function execute(c: OpCase, dtype: DType, { strided = false, backward = true } = {}): Promise<Outcome & { rounded: Record<string, Array64> }> {
+  return scope(async () => {
+    const inputs: Record<string, Tensor> = {}, rounded: Record<string, Array64> = {}
+    for (const [name, input] of Object.entries(c.inputs)) {
+      let t = tensor(Float32Array.from(input.data), input.shape, { dtype: input.dtype ?? dtype })
+      if (input.dtype === 'int64' || input.dtype === 'int32') { t.dispose(); t = tensor([...input.data], input.shape, { dtype: input.dtype }) }
+      rounded[name] = await toArray64(t)
+      if (strided && (c.strided?.includes(name) ?? !input.dtype)) t = withGaps(t)
+      if (c.differentiable !== false && (input.gradient ?? !input.dtype) && isFloat(t.dtype)) {
+        if (t.geometry) t = detachView(t)
+        t.requiresGrad = true
+      }
+      inputs[name] = t
+    }
+    const outputs = list(c.run(inputs))
+    const gradients: Record<string, Array64> = {}
+    const differentiable = outputs.filter(y => y.requiresGrad)
+    if (backward && differentiable.length) {
+      backwardMany(differentiable, differentiable.map(y => tensor(Float32Array.from(seedOf(y.shape, outputs.indexOf(y)).data), y.shape, { dtype: y.dtype })))
+      for (const [name, t] of Object.entries(inputs)) if (t.grad) gradients[name] = await toArray64(t.grad)
+    }
+    return { outputs: await Promise.all(outputs.map(toArray64)), gradients, rounded }
+  })
+}
+
+/** A strided input is a leaf of its own, so that its gradient has its shape. */
+function detachView(t: Tensor): Tensor { return t.over(native.share(t.raw)) }
+
+/** What the gradient check multiplies output `i` by: exact in every dtype. */
+const seedOf = (shape: readonly number[], i: number): Array64 => {
+  const random = new Random(17 + i, 'op cases')
+  return values(shape, () => Math.round(random.normal() * 8) / 8)
+}
+
+function largest(a: Array64): number {
+  let m = 0
+  for (const v of a.data) if (Number.isFinite(v)) m = Math.max(m, Math.abs(v))
+  return m
+}
+
+function compare(what: string, got: Array64, expected: Array64, bound: number): void {
+  expect({ what, shape: got.shape }).toEqual({ what, shape: expected.shape })
+  let worst = 0, at = -1
+  for (let i = 0; i < expected.data.length; i++) {
+    const g = got.data[i]!, e = expected.data[i]!
+    if (Number.isNaN(e) ? !Number.isNaN(g) : !Number.isFinite(e) ? g !== e : !(Math.abs(g - e) <= bound)) {
+      const error = Number.isFinite(g - e) ? Math.abs(g - e) : Infinity
+      if (error > worst || at < 0) { worst = error; at = i }
+    }
+  }
+  if (at >= 0) throw new Error(`${what}: element ${at} is ${got.data[at]}, expected ${expected.data[at]} within ${bound}`)
+}
+
+const dot = (a: Array64, b: Array64): number => a.data.reduce((s, v, i) => s + v * b.data[i]!, 0)
+
+/** d/dt of sum(seed * reference(inputs + t * direction)) at 0, by central differences in float64. */
+function derivative(c: OpCase, inputs: Record<string, Array64>, name: string, direction: Array64): number {
+  const h = 1e-5
+  const at = (t: number): number => {
+    const x = inputs[name]!
+    const moved = { ...inputs, [name]: { shape: x.shape, data: x.data.map((v, i) => v + t * direction.data[i]!) } }
+    return list(c.reference(moved)).reduce((s, y, i) => s + dot(y, seedOf(y.shape, i)), 0)
+  }
+  return (at(h) - at(-h)) / (2 * h)
+}
+
+/** Registers the tests of an op. */
+export function opCases(op: string, cases: readonly OpCase[]): void {
+  describe(op, () => {
+    for (const c of cases) {
+      const dtypes = c.dtypes ?? ['float32', 'bfloat16', 'float16']
+      test.each(dtypes.map(d => [d]))(`${c.name}: %s equals the float64 reference`, async dtype => {
+        const { outputs, rounded } = await execute(c, dtype, { backward: false })
+        list(c.reference(rounded)).forEach((expected, i) => {
+          const unit = rounding[dtype] ?? 0
+          compare(`output ${i}`, outputs[i]!, expected, (c.ulps ?? 4) * unit * Math.max(largest(expected), 1e-30))
+        })
+      })
+      if (c.differentiable !== false) {
+        test(`${c.name}: gradients equal finite differences`, async () => {
+          const { gradients, rounded } = await execute(c, 'float32')
+          expect(Object.keys(gradients).length).toBeGreaterThan(0)
+          for (const [name, gradient] of Object.entries(gradients)) {
+            expect(gradient.shape).toEqual(c.inputs[name]!.shape)
+            const scale = Math.sqrt(dot(gradient, gradient)) + 1e-3
+            for (let k = 0; k < 3; k++) {
+              const direction = normal(gradient.shape, { seed: 100 + k })
+              const expected = derivative(c, rounded, name, direction)
+              const bound = 1e-6 * Math.abs(expected) + (c.gradientUlps ?? 16) * 2 ** -24 * scale * Math.sqrt(dot(direction, direction)) + 1e-6 * scale
+              expect({ name, off: Math.abs(dot(gradient, direction) - expected) <= bound ? 0 : dot(gradient, direction) - expected, expected }).toEqual({ name, off: 0, expected })
+            }
+          }
+        })
+      }
+      test(`${c.name}: the same bits twice and with one thread`, async () => {
+        const all = threads()
+        try {
+          const first = await execute(c, dtypes[0]!), second = await execute(c, dtypes[0]!)
+          threads(1)
+          const single = await execute(c, dtypes[0]!)
+          expect(second).toEqual(first)
+          expect(single).toEqual(first)
+        } finally {
+          threads(all)
+        }
+      })
+      test(`${c.name}: strided inputs give what contiguous ones give`, async () => {
+        const plain = await execute(c, dtypes[0]!), gaps = await execute(c, dtypes[0]!, { strided: true })
+        plain.outputs.forEach((y, i) => { compare(`output ${i}`, gaps.outputs[i]!, y, (c.ulps ?? 4) * (rounding[dtypes[0]!] ?? 0) * largest(y)) })
+        for (const [name, g] of Object.entries(plain.gradients)) compare(`gradient of ${name}`, gaps.gradients[name]!, g, 64 * 2 ** -24 * Math.max(largest(g), 1e-30))
+      })
+    }
+  })
+}
