@@ -51,7 +51,7 @@ export function* descending(values: Float32Array | Float64Array): Generator<numb
   }
 }
 
-/** The largest logit of each row, the first of equal ones. @param logits `[rows * vocabulary]` @returns `[rows]` @throws NumericsError for NaN */
+/** The token of the largest logit of each row, the first of equal ones. @param logits `[rows * vocabulary]` @throws NumericsError for NaN */
 export function argmaxRows(logits: Float32Array, rows: number, vocabulary: number): Int32Array {
   return Int32Array.from({ length: rows }, (_, row) => topK(logits.subarray(row * vocabulary, (row + 1) * vocabulary), 1)[0]!)
 }
@@ -72,7 +72,7 @@ export function distribution(row: ArrayLike<number>): Distribution | undefined {
     else requireNumber(logit, i)
   }
   if (max === -Infinity) return undefined
-  if (max === Infinity) throw new NumericsError('a logit is infinite. removeInvalidValues replaces such values; their cause is in the model or its precision.')
+  if (max === Infinity) throw new NumericsError(`a logit is infinite. ${remedy}`)
   let total = 0
   for (let i = 0; i < row.length; i++) total += Math.exp(row[i]! - max)
   return { max, total }
@@ -125,6 +125,8 @@ export function sampleRows(logits: Float32Array, uniforms: ArrayLike<number>, vo
 
 function requireNumber(value: number, index: number): void {
   if (Number.isNaN(value)) {
-    throw new NumericsError(`logit ${index} is NaN. removeInvalidValues replaces such values; their cause is in the model or its precision.`)
+    throw new NumericsError(`logit ${index} is NaN. ${remedy}`)
   }
 }
+
+const remedy = 'removeInvalidValues replaces such values; their cause is in the model or its precision.'

@@ -96,12 +96,15 @@ describe('truncation', () => {
     expect(kept(row(epsilonCutoff(0.5), flat))).toEqual([7])
     expect(kept(row(etaCutoff(0.5), [0, 0, 9]))).toEqual([2])
   })
-  const cuts = { topK: topK(1, 3), topP: topP(0.01, 3), minP: minP(1, 3), typicalP: typicalP(0.01, 3), epsilon: epsilonCutoff(0.99, 3), eta: etaCutoff(0.99, 3) }
+  const cuts = {
+    topK: topK(1, 3), topP: topP(0.01, 3), minP: minP(1, 3), typicalP: typicalP(0.01, 3), epsilon: epsilonCutoff(0.99, 3), eta: etaCutoff(0.99, 3),
+  }
   test.each(Object.entries(cuts))('%s keeps as many tokens as it is told to', (_, cut) => {
     expect(kept(row(cut, [0, 5, 1, 2, -4]))).toHaveLength(3)
   })
   test('excluded tokens stay excluded and what is kept keeps its value', () => {
-    const logits = fc.array(fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true, min: -50, max: 50 }), fc.constant(none)), { minLength: 1, maxLength: 40 })
+    const logit = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true, min: -50, max: 50 }), fc.constant(none))
+    const logits = fc.array(logit, { minLength: 1, maxLength: 40 })
     const all = [...Object.values(cuts), topH(0.7), topP(0.5), minP(0.2), typicalP(0.5), epsilonCutoff(0.1), etaCutoff(0.1), topK(4)]
     fc.assert(fc.property(logits, fc.constantFrom(...all), (values, cut) => {
       const given = [...Float32Array.from(values)], got = row(cut, given)
@@ -268,7 +271,8 @@ describe('processorsFrom', () => {
     [{ doSample: true, temperature: 0 }, /temperature must be .*doSample: false.*not 0/],
     [{ doSample: true, topK: 1.5 }, /topK must be a whole number > 0, not 1\.5/],
     [{ doSample: true, topP: 2 }, /topP/], [{ doSample: true, minP: -1 }, /minP/], [{ doSample: true, topH: 0 }, /topH/],
-    [{ doSample: true, typicalP: 0 }, /typicalP/], [{ doSample: true, epsilonCutoff: 1 }, /epsilonCutoff/], [{ doSample: true, etaCutoff: -1 }, /etaCutoff/],
+    [{ doSample: true, typicalP: 0 }, /typicalP/],
+    [{ doSample: true, epsilonCutoff: 1 }, /epsilonCutoff/], [{ doSample: true, etaCutoff: -1 }, /etaCutoff/],
     [{ repetitionPenalty: 0 }, /repetitionPenalty/], [{ noRepeatNgramSize: -1 }, /noRepeatNgramSize/], [{ frequencyPenalty: NaN }, /frequencyPenalty/],
     [{ badWordsIds: [[]] }, /badWordsIds/], [{ sequenceBias: [[[1], NaN]] }, /sequenceBias/], [{ suppressTokens: [-1] }, /suppressTokens/],
     [{ forcedEosTokenId: 1 }, /needs maxLength or maxNewTokens/], [{ exponentialDecayLengthPenalty: [1, 2] }, /needs eosTokenId/],

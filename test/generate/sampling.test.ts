@@ -57,7 +57,8 @@ describe('sampleToken', () => {
     expect(counts).toEqual([500, 125, 250, 125])
   })
   test('an excluded token is never drawn, at either end of the interval', () => {
-    fc.assert(fc.property(logits.filter(values => values.some(value => value !== -Infinity)), fc.double({ min: 0, max: 1 - 2 ** -53, noNaN: true }), (values, uniform) => {
+    const some = logits.filter(values => values.some(value => value !== -Infinity))
+    fc.assert(fc.property(some, fc.double({ min: 0, max: 1 - 2 ** -53, noNaN: true }), (values, uniform) => {
       const row = Float32Array.from(values)
       for (const u of [0, uniform, 1 - 2 ** -53]) expect(row[sampleToken(row, u)]).not.toBe(-Infinity)
     }))

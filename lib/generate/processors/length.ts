@@ -39,8 +39,10 @@ export function forcedEos(endTokens: number | readonly number[], limit: { maxLen
 }
 
 /** From `start` generated tokens on, the end tokens gain `|logit| * (factor^n - 1)` with n the tokens since. */
-export function exponentialDecayLengthPenalty([start, factor]: readonly [number, number], endTokens: number | readonly number[]): LogitsProcessor {
-  requireOption(isCount(start) && Number.isFinite(factor) && factor > 0, 'exponentialDecayLengthPenalty', '[a whole number >= 0, a number > 0]', [start, factor])
+export function exponentialDecayLengthPenalty(penalty: readonly [start: number, factor: number], endTokens: number | readonly number[]): LogitsProcessor {
+  const [start, factor] = penalty
+  const holds = isCount(start) && Number.isFinite(factor) && factor > 0
+  requireOption(holds, 'exponentialDecayLengthPenalty', '[a whole number >= 0, a number > 0]', penalty)
   const ends = tokenList(endTokens, 'eosTokenId')
   return perRow((logits, previous, { promptLength }) => {
     const since = previous.length - promptLength - start

@@ -6,7 +6,9 @@ import { requireOption, tokenList, type LogitsProcessor } from './logitsProcesso
 import {
   encoderNoRepeatNgram, encoderRepetitionPenalty, hammingDiversity, noRepeatNgram, presenceAndFrequencyPenalty, repetitionPenalty,
 } from './repetition.js'
-import { badWords, prefixConstrained, sequenceBias, suppressTokens, suppressTokensAtBegin, type AllowedTokens, type SequenceBias } from './sequences.js'
+import {
+  badWords, prefixConstrained, sequenceBias, suppressTokens, suppressTokensAtBegin, type AllowedTokens, type SequenceBias,
+} from './sequences.js'
 import { epsilonCutoff, etaCutoff, minP, temperature, topH, topK, topP, typicalP } from './truncation.js'
 
 /** The options of generation that concern the logits, named as in transformers' GenerationConfig, in camelCase. */

@@ -106,7 +106,8 @@ interface OneCycle {
 export const oneCycle = (options: OneCycle): Curve => {
   const { learningRate: peak, totalSteps, pctStart, annealStrategy, divFactor, finalDivFactor, threePhase } = options
   if (threePhase && pctStart > 0.5) {
-    throw new ConfigError(`schedule one_cycle: with threePhase, pctStart is the share of the rise and again of the fall: at most 0.5, not ${pctStart}.`)
+    throw new ConfigError('schedule one_cycle: with threePhase, pctStart is the share of the rise and again of the fall: '
+      + `at most 0.5, not ${pctStart}.`)
   }
   const start = peak / divFactor, last = start / finalDivFactor
   const phases = [{ end: pctStart * totalSteps - 1, from: start, to: peak }]

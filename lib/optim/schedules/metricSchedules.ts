@@ -116,7 +116,9 @@ function lowered(learningRate: number, factor: number, least: number, epsilon: n
 function restoreInto(now: Record<string, number | null | readonly number[]>, state: MetricScheduleState, schedule: string): void {
   for (const [name, held] of Object.entries(now)) {
     const value = Object.hasOwn(state, name) ? state[name] : undefined
-    const fits = Array.isArray(held) ? Array.isArray(value) && value.every(Number.isFinite) : Number.isFinite(value) || (name === 'best' && value === null)
+    const fits = Array.isArray(held)
+      ? Array.isArray(value) && value.every(Number.isFinite)
+      : Number.isFinite(value) || (name === 'best' && value === null)
     if (!fits) {
       throw new CheckpointError(`schedule ${schedule}: the saved state has no usable ${name}. Was it saved by another schedule?`)
     }
