@@ -23,8 +23,6 @@ template <class F> constexpr Backward backward(F) { return backwardOf<F>; }
 WW_INLINE F32 one() { return splat(1.f); }
 WW_INLINE F32 negated(F32 x) { return splat(-1.f) * x; }
 WW_INLINE F32 truth(M32 m) { return andMask(m, one()); }
-// |magnitude| with the sign of x.
-WW_INLINE F32 withSignOf(F32 magnitude, F32 x) { return asFloat(asInt(magnitude) | (asInt(x) & splatInt(INT32_MIN))); }
 WW_INLINE F32 sign(F32 x) { return truth(gt(x, zero())) - truth(lt(x, zero())); }
 
 Forward forwardFor(UnaryOp op) {

@@ -81,7 +81,10 @@ WW_INLINE F32 sigmoid(F32 x) {
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). 2 ulp.
 WW_INLINE F32 softplus(F32 x) { return max(zero(), x) + log1p(exp(zero() - abs(x))); }
 
-// tanh: odd polynomial below 0.625 (no cancellation), 1 - 2 / (e^2x + 1) above. 1.3 ulp.
+// |magnitude| with the sign of x.
+WW_INLINE F32 withSignOf(F32 magnitude, F32 x) { return asFloat(asInt(magnitude) | (asInt(x) & splatInt(INT32_MIN))); }
+
+// tanh of |x|: polynomial below 0.625 (no cancellation), 1 - 2 / (e^2a + 1) above. 1.3 ulp.
 WW_INLINE F32 tanh(F32 x) {
   const F32 a = abs(x), z = x * x;
   F32 p = splat(-5.70498872745e-3f);
@@ -89,10 +92,9 @@ WW_INLINE F32 tanh(F32 x) {
   p = fma(p, z, splat(-5.37397155531e-2f));
   p = fma(p, z, splat(1.33314422036e-1f));
   p = fma(p, z, splat(-3.33332819422e-1f));
-  const F32 near = fma(p * z, x, x);
+  const F32 near = fma(p * z, a, a);
   const F32 far = splat(1.f) - splat(2.f) / (exp(a + a) + splat(1.f));
-  const F32 signedFar = select(lt(x, zero()), zero() - far, far);
-  return select(isNan(x), x, select(lt(a, splat(0.625f)), near, signedFar));
+  return withSignOf(select(lt(a, splat(0.625f)), near, far), x);
 }
 
 // -scale * a^2 in two parts, the first exact for scale = 1 or 1/2: squaring an argument of e^x in one rounding would cost its relative precision.
@@ -126,10 +128,9 @@ WW_INLINE F32 erf(F32 x) {
   p = fma(p, z, splat(1.128358515e-1f));
   p = fma(p, z, splat(-3.761262582e-1f));
   p = fma(p, z, splat(1.28379166e-1f));    // 2 / sqrt(pi) - 1: the 1 is added last, exactly
-  const F32 near = fma(p, x, x);
+  const F32 near = fma(p, a, a);
   const F32 far = fnma(scaledErfc(a), expOfSum(zero() - z, zero()), splat(1.f));
-  const F32 signedFar = select(lt(x, zero()), zero() - far, far);
-  return select(isNan(x), x, select(lt(a, splat(1.f)), near, signedFar));
+  return withSignOf(select(lt(a, splat(1.f)), near, far), x);
 }
 
 // Standard normal distribution: P(X <= x) = erfc(-x / sqrt 2) / 2 and its density e^(-x^2 / 2) / sqrt(2 pi). The left tail keeps its relative precision
