@@ -1,0 +1,211 @@
+// Forward attention: a block of 64 queries goes over tiles of 64 keys with an online softmax; nothing larger than a tile is ever held. Blocks are independent.
+#include "ops/attention.hpp"
+
+#include "cpu/attention/dropout.hpp"
+#include "cpu/attention/few_queries.hpp"
+
+namespace warpweft::cpu::WW_ISA {
+namespace {
+
+using namespace attention;
+
+constexpr int64_t kWork = int64_t{1} << 20;   // multiply-adds of a chunk: some 30 microseconds
+
+struct Scratch {
+  Online online;
+  alignas(64) float scores[kTile * kPanel];
+  alignas(64) uint32_t words[kTile / 2 * kPanel];
+  float *queries, *keys, *values, *result;   // queries [dim][64]; the others panels of [64 + kSpare][64]
+
+  static constexpr int64_t kPanelFloats = (kTile + kSpare) * kPanel;
+  static size_t bytes(int64_t dim) { return sizeof(Scratch) + static_cast<size_t>(4 * panels(dim) * kPanelFloats) * sizeof(float) + 64; }
+  static Scratch& in(void* memory, int64_t dim) {
+    Scratch& s = *static_cast<Scratch*>(memory);
+    const int64_t each = panels(dim) * kPanelFloats;
+    s.queries = reinterpret_cast<float*>(static_cast<char*>(memory) + (sizeof(Scratch) + 63) / 64 * 64);
+    s.keys = s.queries + each; s.values = s.keys + each; s.result = s.values + each;
+    return s;
+  }
+};
+
+template <Start S> void addTile(const Tile& t, const Band& band, const Scratch& s, int64_t dim) {
+  for (int64_t c = 0; c < dim; c += 2 * kWidth) {
+    const int64_t column = c / kPanel * Scratch::kPanelFloats + c % kPanel;
+    const int pair = c + kWidth < dim ? 2 : 1;
+    for (int64_t i = 0; i < t.queries; i += kRows) {
+      const int64_t rows = minimum(kRows, t.queries - i);
+      const int64_t low = clamp(band.low(t.query + i) - t.key, 0, t.keys), high = clamp(band.high(t.query + i + rows - 1) - t.key, low, t.keys);
+      if (S == Start::scale && low == high) continue;
+      strip<Left::columns, S>(rows, pair, s.scores + low * kPanel + i, 0, s.values + column + low * kPanel, high - low, s.result + column + i * kPanel,
+                              s.online.shrink + i);
+    }
+  }
+}
+
+template <class T>
+void finishRow(const Attention& a, const Sequence& s, int64_t head, int64_t query, const float* result, int64_t panelStride, float largest, float sum, float keep) {
+  const int64_t dim = a.q.sizes[3];
+  T* y = rowsOf<T>(a.y, s.batch, s.firstQuery + query, head).data;
+  if (sum == 0.f) writeZeros(y, dim);
+  else writeRow(y, result, panelStride, dim, keep / sum, false);
+  if (a.lse) {
+    float lanes[kWidth];
+    store(lanes, log(splat(sum)));
+    a.lse.as<float>()[(s.batch * a.q.sizes[2] + head) * a.q.sizes[1] + s.firstQuery + query] = largest * kLn2 + lanes[0];
+  }
+}
+
+template <class T> void forwardBlock(const Attention& a, const Sequence& sequence, int64_t head, int64_t query, Scratch& s) {
+  const int64_t dim = a.q.sizes[3], group = head / (a.q.sizes[2] / a.k.sizes[2]);
+  const int64_t queries = minimum(kTile, sequence.queries - query);
+  const Mask mask = maskOf(a, sequence, head);
+  const Dropout dropout = dropoutOf(a, sequence, head);
+  const Rows<const T> k = rowsOf<const T>(a.k, sequence.batch, sequence.firstKey, group), v = rowsOf<const T>(a.v, sequence.batch, sequence.firstKey, group);
+  packTransposed(rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery + query, head), queries, dim, static_cast<float>(a.scale) * kLog2e, s.queries);
+  reset(s.online);
+  const F32 threshold = splat(static_cast<float>(dropout.stream.threshold));
+  const int64_t begin = mask.band.low(query) / kTile * kTile, end = mask.band.high(query + queries - 1);
+  for (int64_t key = begin; key < end; key += kTile) {
+    const Tile t = tileOf(mask.band, query, queries, key, minimum(kTile, end - key));
+    const auto hidden = [&](int64_t j) { return mask.padding.hidden(key + j); };
+    const auto pack = [&](Rows<const T> rows, float* tile) {
+      const Rows<const T> from{rows[key], rows.stride};
+      if (mask.padding.flags) packRows(from, t.keys, dim, tile, Scratch::kPanelFloats, hidden);
+      else packRows(from, t.keys, dim, tile, Scratch::kPanelFloats, NoneHidden{});
+    };
+    pack(k, s.keys);
+    pack(v, s.values);
+    keyProducts(t, s.keys, Scratch::kPanelFloats, s.queries, dim, s.scores);
+    if (dropout.active) drawWords(dropout, t, s.words);
+    for (int64_t i = 0; i < t.vectors(); i++) {
+      float* scores = s.scores + i * kWidth;
+      maskScores(mask, t, i, scores);
+      onlineSoftmax(t, i, scores, s.online);
+      if (dropout.active)
+        for (int64_t j = t.low[i]; j < t.high[i]; j++)
+          store(scores + j * kPanel, andMask(kept(s.words + i * kWidth, j, threshold), load(scores + j * kPanel)));
+    }
+    if (key == begin) addTile<Start::zero>(t, mask.band, s, dim);
+    else addTile<Start::scale>(t, mask.band, s, dim);
+  }
+  for (int64_t i = 0; i < queries; i++)
+    finishRow<T>(a, sequence, head, query + i, s.result + i * kPanel, Scratch::kPanelFloats, s.online.largest[i], s.online.sum[i], dropout.scale);
+}
+
+template <class T> void fewRange(const Attention& a, const Sequence& s, int64_t head, int64_t from, int64_t to, FewScratch& scratch) {
+  const int64_t group = head / (a.q.sizes[2] / a.k.sizes[2]);
+  const auto q = rowsOf<const T>(a.q, s.batch, s.firstQuery, head);
+  const auto k = rowsOf<const T>(a.k, s.batch, s.firstKey, group), v = rowsOf<const T>(a.v, s.batch, s.firstKey, group);
+  fewQueries(q, k, v, maskOf(a, s, head), s.queries, from, to, a.q.sizes[3], static_cast<float>(a.scale), scratch);
+}
+template <class T> void fewWhole(const Attention& a, const Sequence& s, int64_t head, void* memory) {
+  const int64_t dim = a.q.sizes[3], row = vectors(dim) * kWidth;
+  FewScratch& scratch = FewScratch::in(memory, dim);
+  fewRange<T>(a, s, head, 0, s.keys, scratch);
+  // The result is one run of columns: as panels, each goes on where the one before ends.
+  for (int64_t i = 0; i < s.queries; i++) finishRow<T>(a, s, head, i, scratch.result + i * row, kPanel, scratch.largest[i], scratch.sum[i], 1.f);
+}
+
+// With one query, the query heads that share a key/value head are queries of that head: they see the same keys, which are then read once.
+Attention headsAsQueries(Attention a) {
+  const int64_t rep = a.k.sizes[2] ? a.q.sizes[2] / a.k.sizes[2] : 1;
+  if (a.q.sizes[1] != 1 || rep == 1 || a.queryOffsets || a.dropout > 0) return a;
+  const auto regroup = [&](View& v) { v.sizes[1] = rep; v.strides[1] = v.strides[2]; v.sizes[2] /= rep; v.strides[2] *= rep; };
+  regroup(a.q); regroup(a.y);
+  if (a.bias) { a.bias.sizes[1] /= rep; a.bias.sizes[2] = rep; a.bias.strides[2] = a.bias.strides[1]; a.bias.strides[1] *= rep; }
+  if (a.window > 0 && a.window < a.k.sizes[1]) {
+    const int64_t gone = a.k.sizes[1] - a.window;
+    const auto drop = [&](View& v, int d) { if (v) v.data = v.as<char>() + gone * v.strides[d] * sizeOf(v.dtype), v.sizes[d] -= gone; };
+    drop(a.k, 1); drop(a.v, 1); drop(a.keyPadding, 1); drop(a.bias, 3);
+  }
+  a.causal = false; a.window = 0;
+  return a;
+}
+
+bool isFew(const Attention& a, int64_t queries) { return queries <= kFew && !(a.dropout > 0); }
+
+size_t workspace(const Attention& original) {
+  const Attention a = headsAsQueries(original);
+  const int64_t units = a.q.sizes[0] * a.q.sizes[2], queries = a.q.sizes[1], splits = fewSplits(units, a.k.sizes[1]);
+  if (a.queryOffsets || !isFew(a, queries) || splits == 1) return 0;
+  return static_cast<size_t>(units * splits * partFloats(queries, a.q.sizes[3])) * sizeof(float);
+}
+
+template <class T> void runSplit(const Attention& a, const Sequences& sequences, int64_t splits, Context& c) {
+  const int64_t heads = a.q.sizes[2], dim = a.q.sizes[3], queries = sequences.queries, units = sequences.count * heads, row = vectors(dim) * kWidth;
+  const int64_t span = ceilDiv(ceilDiv(sequences.keys, splits), kTile) * kTile, floats = partFloats(queries, dim);
+  float* parts = static_cast<float*>(c.workspace());
+  c.parallelFor(units * splits, 1, [&](int64_t begin, int64_t end, int thread) {
+    FewScratch& s = FewScratch::in(c.threadScratch(thread, FewScratch::bytes(dim)), dim);
+    for (int64_t n = begin; n < end; n++) {
+      const int64_t unit = n / splits, from = n % splits * span;
+      fewRange<T>(a, sequences[unit / heads], unit % heads, from, minimum(from + span, sequences.keys), s);
+      float* part = parts + n * floats;
+      for (int64_t i = 0; i < queries; i++) {
+        part[i] = s.largest[i]; part[queries + i] = s.sum[i];
+        for (int64_t d = 0; d < dim; d++) part[2 * queries + i * dim + d] = s.result[i * row + d];
+      }
+    }
+  });
+  c.parallelFor(units, ceilDiv(kWork / 16, floats * splits), [&](int64_t begin, int64_t end, int thread) {
+    FewScratch& s = FewScratch::in(c.threadScratch(thread, FewScratch::bytes(dim)), dim);
+    for (int64_t unit = begin; unit < end; unit++)
+      for (int64_t i = 0; i < queries; i++) {
+        const float* part = parts + unit * splits * floats;
+        float largest = -__builtin_inff(), sum = 0.f, lanes[kWidth];
+        for (int64_t p = 0; p < splits; p++) largest = part[p * floats + i] > largest ? part[p * floats + i] : largest;
+        for (int64_t d = 0; d < row; d++) s.result[d] = 0.f;
+        for (int64_t p = 0; p < splits; p++) {
+          const float* x = part + p * floats;
+          store(lanes, exp2(splat(x[i] - (largest == -__builtin_inff() ? 0.f : largest))));
+          sum += lanes[0] * x[queries + i];
+          for (int64_t d = 0; d < dim; d++) s.result[d] += lanes[0] * x[2 * queries + i * dim + d];
+        }
+        finishRow<T>(a, sequences[unit / heads], unit % heads, i, s.result, kPanel, largest, sum, 1.f);
+      }
+  });
+}
+
+template <class T> void writeUnseen(const Attention& a, int64_t batch, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++)
+    for (int64_t h = 0; h < a.q.sizes[2]; h++) {
+      writeZeros(rowsOf<T>(a.y, batch, i, h).data, a.q.sizes[3]);
+      if (a.lse) a.lse.as<float>()[(batch * a.q.sizes[2] + h) * a.q.sizes[1] + i] = -__builtin_inff();
+    }
+}
+
+template <class T> void runTyped(const Attention& a, Context& c) {
+  const int64_t heads = a.q.sizes[2], dim = a.q.sizes[3], total = a.q.sizes[1];
+  const Sequences sequences = sequencesOf(a, c);
+  if (!sequences.valid) return writeUnseen<T>(a, 0, 0, total);
+  if (sequences.packed()) {
+    writeUnseen<T>(a, 0, 0, Sequences::begin(sequences.queryOffsets));
+    writeUnseen<T>(a, 0, sequences.end(sequences.queryOffsets), total);
+  } else if (const int64_t splits = fewSplits(sequences.count * heads, sequences.keys); isFew(a, sequences.queries) && splits > 1) {
+    return runSplit<T>(a, sequences, splits, c);
+  }
+  const int64_t blocks = ceilDiv(sequences.queries, kTile), work = minimum(sequences.queries, kTile) * sequences.keys * dim;
+  const size_t bytes = Scratch::bytes(dim) + FewScratch::bytes(dim);
+  c.parallelFor(sequences.count * heads * blocks, maximum(1, kWork / maximum(1, work)), [&](int64_t begin, int64_t end, int thread) {
+    void* memory = c.threadScratch(thread, bytes);
+    Scratch& s = Scratch::in(memory, dim);
+    for (int64_t n = begin; n < end; n++) {
+      const Sequence sequence = sequences[n / (heads * blocks)];
+      const int64_t head = n / blocks % heads, query = n % blocks * kTile;
+      if (query >= sequence.queries) continue;
+      if (isFew(a, sequence.queries)) fewWhole<T>(a, sequence, head, memory);
+      else forwardBlock<T>(a, sequence, head, query, s);
+    }
+  });
+}
+
+void run(const Attention& given, Context& c) {
+  if (given.q.numel() == 0 && !(given.lse && given.lse.numel())) return;
+  const Attention a = headsAsQueries(given);
+  dispatchFloat(a.q.dtype, [&]<class T>() { runTyped<T>(a, c); });
+}
+
+}  // namespace
+WW_KERNEL_WITH_WORKSPACE(Attention)
+
+}  // namespace warpweft::cpu::WW_ISA
