@@ -25,17 +25,34 @@ export interface Native {
   describeDevice(device: number): string
   threads(count?: number): number
 
+  argmax(x: Handle, y: Handle): void
+  attention(q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, causal: boolean, window: number, scale: number, dropout: number, call: number): void
+  attentionBackward(dy: Handle, q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, dq: Gradient, dk: Gradient, dv: Gradient, biasGrad: Gradient, causal: boolean, window: number, scale: number, dropout: number, call: number): void
+  binary(a: Handle, b: Handle, y: Gradient, op: number): void
   copy(x: Handle, y: Gradient): void
   crossEntropy(logits: Handle, labels: Handle, loss: Handle, lse: Handle, counted: Handle, labelSmoothing: number, ignoreIndex: number, zLoss: number): void
   crossEntropyBackward(logits: Handle, labels: Handle, lse: Handle, scale: Handle, dlogits: Gradient, labelSmoothing: number, ignoreIndex: number, zLoss: number): void
-  dropout(x: Handle, y: Handle, rng: Handle, p: number, call: number): void
+  cumsum(x: Handle, y: Gradient, reversed: boolean): void
+  dropout(x: Handle, y: Gradient, rng: Handle, p: number, call: number): void
   embedding(ids: Handle, weight: Handle, y: Handle, scale: number): void
   embeddingBackward(dy: Handle, ids: Handle, dweight: Gradient, scale: number, paddingIndex: number): void
   fill(y: Handle, value: number): void
+  gated(gate: Handle, up: Handle, y: Handle, activation: number): void
+  gatedBackward(dy: Handle, gate: Handle, up: Handle, dgate: Gradient, dup: Gradient, activation: number): void
+  gather(x: Handle, index: Handle, y: Handle): void
+  indexAdd(dy: Handle, ids: Handle, dx: Gradient): void
+  indexSelect(x: Handle, ids: Handle, y: Handle): void
   layerNorm(x: Handle, residual: Handle, weight: Handle, bias: Handle, rng: Handle, y: Handle, sum: Handle, mean: Handle, rstd: Handle, eps: number, dropout: number, call: number): void
   layerNormBackward(dy: Handle, dsum: Handle, s: Handle, weight: Handle, mean: Handle, rstd: Handle, rng: Handle, dx: Gradient, dresidual: Gradient, dweight: Gradient, dbias: Gradient, dropout: number, call: number): void
   rmsNorm(x: Handle, residual: Handle, weight: Handle, rng: Handle, y: Handle, sum: Handle, rstd: Handle, eps: number, dropout: number, call: number, unitOffset: boolean): void
   rmsNormBackward(dy: Handle, dsum: Handle, s: Handle, weight: Handle, rstd: Handle, rng: Handle, dx: Gradient, dresidual: Gradient, dweight: Gradient, dropout: number, call: number, unitOffset: boolean): void
+  reduce(x: Handle, y: Gradient, op: number): void
+  scalarBinary(a: Handle, y: Gradient, op: number, value: number, reversed: boolean): void
+  scatterAdd(dy: Handle, index: Handle, dx: Gradient): void
   softmax(x: Handle, y: Handle, log: boolean): void
   softmaxBackward(dy: Handle, y: Handle, dx: Gradient, log: boolean): void
+  topK(x: Handle, values: Handle, indices: Handle): void
+  unary(x: Handle, y: Handle, op: number): void
+  unaryBackward(dy: Handle, saved: Handle, dx: Gradient, op: number): void
+  where(condition: Handle, a: Handle, b: Handle, y: Gradient): void
 }

@@ -12,6 +12,7 @@ export interface GeneratorState { tensor: Tensor, call: number }
 let seed = 0
 let step = 0
 let call = 0
+let parameter = 0
 let state: Tensor | undefined
 
 function write(): Tensor {
@@ -27,6 +28,8 @@ export const generator = {
   tensor(): Tensor { return state ?? write() },
   /** Id of the next random op within the step. */
   nextCall(): number { return call++ },
+  /** Seed and number of the next parameter to be initialised: each has a stream of its own. */
+  nextParameter(): { seed: number, index: number } { return { seed, index: parameter++ } },
   /** Begins micro-step `n`: the same n gives the same masks. */
   startStep(n: number): void {
     step = n
@@ -48,11 +51,12 @@ export const generator = {
   },
 }
 
-/** Seeds the random numbers of the kernels (dropout). The same seed, model and data give the same bits. @param value integer from 0 to 2^53 - 1 */
+/** Seeds dropout and the first values of parameters. The same seed, model and data give the same bits. @param value integer from 0 to 2^53 - 1 */
 export function manualSeed(value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw new ConfigError(`manualSeed: ${value} is not an integer from 0 to 2^53 - 1`)
   seed = value
   step = 0
   call = 0
+  parameter = 0
   write()
 }

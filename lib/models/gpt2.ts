@@ -1,0 +1,183 @@
+import { ConfigError } from '../errors.js'
+import type { DecodingState, GenerativeModel } from '../nn/decoding.js'
+import { KeyValueCache } from '../nn/keyValueCache.js'
+import { Dropout, Embedding, LayerNorm } from '../nn/layers.js'
+import { Module } from '../nn/module.js'
+import { Parameter } from '../nn/parameter.js'
+import { LearnedPositions } from '../nn/positions.js'
+import { checkpoint } from '../autograd/checkpoint.js'
+import { add } from '../ops/add.js'
+import { attention } from '../ops/attention.js'
+import type { Activation } from '../ops/codes.js'
+import { cast } from '../ops/copy.js'
+import { crossEntropy } from '../ops/crossEntropy.js'
+import { linear } from '../ops/linear.js'
+import { reshape, select, split, transpose } from '../ops/view.js'
+import { scope } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+
+/** GPT-2's configuration under the names of its `config.json`. */
+export interface GPT2Config {
+  vocab_size: number
+  n_positions: number
+  n_embd: number
+  n_layer: number
+  n_head: number
+  n_inner: number | null
+  activation_function: string
+  resid_pdrop: number
+  embd_pdrop: number
+  attn_pdrop: number
+  layer_norm_epsilon: number
+  initializer_range: number
+}
+
+const defaults: GPT2Config = {
+  vocab_size: 50257, n_positions: 1024, n_embd: 768, n_layer: 12, n_head: 12, n_inner: null, activation_function: 'gelu_new', resid_pdrop: 0.1, embd_pdrop: 0.1,
+  attn_pdrop: 0.1, layer_norm_epsilon: 1e-5, initializer_range: 0.02,
+}
+
+const activationNames: Record<string, Activation> = { gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu' }
+
+/** y = x W + b with the weight as GPT-2 stores it, `[in, out]`. */
+class Conv1D extends Module {
+  readonly weight: Parameter
+  readonly bias: Parameter
+
+  constructor(inFeatures: number, outFeatures: number, std: number) {
+    super()
+    this.weight = new Parameter([inFeatures, outFeatures], { kind: 'normal', std })
+    this.bias = new Parameter([outFeatures], { kind: 'zeros' })
+  }
+
+  forward(x: Tensor, activation: Activation = 'none'): Tensor { return linear(x, transpose(this.weight), this.bias, { activation }) }
+}
+
+class CausalSelfAttention extends Module {
+  readonly c_attn: Conv1D
+  readonly c_proj: Conv1D
+
+  constructor(private readonly c: GPT2Config) {
+    super()
+    this.c_attn = new Conv1D(c.n_embd, 3 * c.n_embd, c.initializer_range)
+    this.c_proj = new Conv1D(c.n_embd, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer))
+  }
+
+  forward(x: Tensor /* B T C */, cache?: KeyValueCache): Tensor {
+    const [B, T, C] = x.shape as [number, number, number]
+    const [q, k, v] = split(this.c_attn.forward(x), C, -1).map(part => reshape(part, [B, T, this.c.n_head, C / this.c.n_head])) as [Tensor, Tensor, Tensor]
+    const { keys, values } = cache ? cache.append(k, v) : { keys: k, values: v }
+    const y = attention(q, keys, values, { causal: true, dropout: this.training ? this.c.attn_pdrop : 0 })   // B T H D
+    return this.c_proj.forward(reshape(y, [B, T, C]))
+  }
+}
+
+class MLP extends Module {
+  readonly c_fc: Conv1D
+  readonly c_proj: Conv1D
+
+  constructor(private readonly c: GPT2Config) {
+    super()
+    const F = c.n_inner ?? 4 * c.n_embd
+    this.c_fc = new Conv1D(c.n_embd, F, c.initializer_range)
+    this.c_proj = new Conv1D(F, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer))
+  }
+
+  forward(x: Tensor): Tensor { return this.c_proj.forward(this.c_fc.forward(x, activationNames[this.c.activation_function]!)) }
+}
+
+class Block extends Module {
+  readonly ln_1: LayerNorm
+  readonly attn: CausalSelfAttention
+  readonly ln_2: LayerNorm
+  readonly mlp: MLP
+
+  constructor(private readonly c: GPT2Config) {
+    super()
+    this.ln_1 = new LayerNorm(c.n_embd, { eps: c.layer_norm_epsilon })
+    this.attn = new CausalSelfAttention(c)
+    this.ln_2 = new LayerNorm(c.n_embd, { eps: c.layer_norm_epsilon })
+    this.mlp = new MLP(c)
+  }
+
+  forward(x: Tensor /* B T C */, cache?: KeyValueCache): Tensor {
+    return scope(() => {
+      const p = this.training ? this.c.resid_pdrop : 0
+      const { y, sum } = this.ln_2.add(x, this.attn.forward(this.ln_1.forward(x), cache), p)
+      return add(sum, new Dropout(p).forward(this.mlp.forward(y)))
+    })
+  }
+}
+
+class Decoder extends Module {
+  readonly wte: Embedding
+  readonly wpe: LearnedPositions
+  readonly h: Block[]
+  readonly ln_f: LayerNorm
+
+  constructor(c: GPT2Config) {
+    super()
+    this.wte = new Embedding(c.vocab_size, c.n_embd, { initialization: { kind: 'normal', std: c.initializer_range } })
+    this.wpe = new LearnedPositions(c.n_positions, c.n_embd, c.initializer_range)
+    this.h = Array.from({ length: c.n_layer }, () => new Block(c))
+    this.ln_f = new LayerNorm(c.n_embd, { eps: c.layer_norm_epsilon })
+  }
+}
+
+class GPT2State implements DecodingState {
+  length = 0
+  constructor(readonly caches: KeyValueCache[]) {}
+  reorder(rows: Tensor): void { for (const cache of this.caches) cache.reorder(rows) }
+  dispose(): void { for (const cache of this.caches) cache.dispose() }
+}
+
+/** GPT-2 (Radford et al. 2019): a pre-norm decoder, learned positions, GELU (tanh), output tied to the token embedding. */
+export class GPT2 extends Module implements GenerativeModel {
+  readonly isEncoderDecoder = false
+  readonly config: GPT2Config
+  readonly transformer: Decoder
+  activationCheckpointing = false
+
+  constructor(config: Partial<GPT2Config> = {}) {
+    super()
+    const c = this.config = { ...defaults, ...config }
+    if (c.n_embd % c.n_head !== 0) throw new ConfigError(`GPT2: n_embd ${c.n_embd} is not a multiple of n_head ${c.n_head}`)
+    if (!(c.activation_function in activationNames))
+      throw new ConfigError(`GPT2: activation_function '${c.activation_function}' is not known, expected one of: ${Object.keys(activationNames).join(', ')}`)
+    this.transformer = new Decoder(c)
+  }
+
+  get vocabSize(): number { return this.config.vocab_size }
+  get maxPositions(): number { return this.config.n_positions }
+
+  /** Logits `[B, T, V]` for the token after each of `ids` `[B, T]`. */
+  forward(ids: Tensor, caches?: readonly KeyValueCache[], start = 0): Tensor {
+    return linear(this.hidden(ids, caches, start), this.transformer.wte.weight)
+  }
+
+  /**
+   * Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Labels are the next tokens themselves: they are not shifted here.
+   */
+  loss({ ids, labels }: { ids: Tensor, labels: Tensor }, { reduction = 'mean', labelSmoothing = 0 }: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
+    return scope(() => crossEntropy(this.forward(ids), labels, { reduction, labelSmoothing }))
+  }
+
+  prepare(): GPT2State { return new GPT2State(this.transformer.h.map(() => new KeyValueCache())) }
+
+  decode(ids: Tensor, state: DecodingState): Tensor {
+    const s = state as GPT2State
+    return scope(() => {
+      const x = this.hidden(ids, s.caches, s.length)
+      s.length += ids.shape[1]!
+      return cast(linear(select(x, 1, -1), this.transformer.wte.weight), 'float32')
+    })
+  }
+
+  private hidden(ids: Tensor, caches: readonly KeyValueCache[] | undefined, start: number): Tensor {
+    const { wte, wpe, h, ln_f } = this.transformer
+    let x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(wpe.forward(wte.forward(ids), start))
+    for (const [i, block] of h.entries())
+      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => block.forward(y), x) : block.forward(x, caches?.[i])
+    return ln_f.forward(x)
+  }
+}

@@ -1,0 +1,185 @@
+import { ConfigError } from '../errors.js'
+import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
+import { KeyValueCache } from '../nn/keyValueCache.js'
+import { Dropout, Embedding, Linear } from '../nn/layers.js'
+import { Module } from '../nn/module.js'
+import { LearnedPositions, SinusoidalPositions } from '../nn/positions.js'
+import { type DecoderLayerCache, TransformerDecoder, TransformerEncoder, type TransformerLayerOptions } from '../nn/transformerLayers.js'
+import { activations } from '../ops/codes.js'
+import { cast } from '../ops/copy.js'
+import { crossEntropy } from '../ops/crossEntropy.js'
+import { indexSelect } from '../ops/indexSelect.js'
+import { linear } from '../ops/linear.js'
+import { select } from '../ops/view.js'
+import { scope } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+
+/** The encoder-decoder of "Attention Is All You Need" (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762), and its usual variations. */
+export interface TransformerConfig {
+  vocabSize: number
+  /** Width of the residual stream; default 512. */
+  dModel: number
+  heads: number
+  encoderLayers: number
+  decoderLayers: number
+  /** Width between the two products of the feed-forward network; default 4 dModel. */
+  feedForward: number
+  dropout: number
+  activation: TransformerLayerOptions['activation']
+  /** Normalise before each sublayer instead of after it. */
+  normFirst: boolean
+  /** A norm behind the last layer of encoder and decoder, as torch.nn.Transformer has. */
+  finalNorm: boolean
+  positions: 'sinusoidal' | 'learned'
+  /** Longest sequence; needed for learned positions, a bound for generation otherwise. */
+  maxPositions: number
+  /** The output layer uses the embedding's weights. */
+  tied: boolean
+  /** Source and target share one embedding. */
+  sharedEmbeddings: boolean
+  eps: number
+  padId: number
+  bosId: number
+  eosId: number
+}
+
+const defaults: Omit<TransformerConfig, 'vocabSize'> = {
+  dModel: 512, heads: 8, encoderLayers: 6, decoderLayers: 6, feedForward: 2048, dropout: 0.1, activation: 'relu', normFirst: false, finalNorm: false,
+  positions: 'sinusoidal', maxPositions: 1024, tied: true, sharedEmbeddings: true, eps: 1e-5, padId: 0, bosId: 1, eosId: 2,
+}
+
+/** Options of `new Transformer`: `layers` stands for both stacks; `feedForward` follows `dModel`, `heads` is one for 64 columns (at least 4). */
+export type TransformerOptions = Partial<TransformerConfig> & { vocabSize: number, layers?: number }
+
+function complete({ layers, ...options }: TransformerOptions): TransformerConfig {
+  const unknown = Object.keys(options).filter(key => !(key in defaults) && key !== 'vocabSize')
+  if (unknown.length) throw new ConfigError(`Transformer: unknown option ${unknown.join(', ')}; known are vocabSize, layers, ${Object.keys(defaults).join(', ')}`)
+  const dModel = options.dModel ?? defaults.dModel
+  const c: TransformerConfig = {
+    ...defaults, feedForward: 4 * dModel, heads: Math.max(4, Math.round(dModel / 64)), ...(layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers }), ...options,
+  }
+  for (const key of ['vocabSize', 'dModel', 'heads', 'encoderLayers', 'decoderLayers', 'feedForward', 'maxPositions'] as const)
+    if (!Number.isInteger(c[key]) || c[key] < 1) throw new ConfigError(`Transformer: ${key} is ${String(c[key])}, expected a positive integer`)
+  if (c.dModel % c.heads !== 0) throw new ConfigError(`Transformer: dModel ${c.dModel} is not a multiple of the ${c.heads} heads`)
+  if (!(c.dropout >= 0 && c.dropout < 1)) throw new ConfigError(`Transformer: dropout is ${c.dropout}, expected a number from 0 up to 1`)
+  if (!(c.activation in activations)) throw new ConfigError(`Transformer: activation is '${String(c.activation)}', expected one of: ${Object.keys(activations).join(', ')}`)
+  return c
+}
+
+class Stacks extends Module {
+  readonly encoder: TransformerEncoder
+  readonly decoder: TransformerDecoder
+
+  constructor(c: TransformerConfig) {
+    super()
+    this.encoder = new TransformerEncoder(c.encoderLayers, c, { finalNorm: c.finalNorm })
+    this.decoder = new TransformerDecoder(c.decoderLayers, c, { finalNorm: c.finalNorm })
+  }
+}
+
+class TransformerState implements DecodingState {
+  length = 0
+  constructor(readonly layers: DecoderLayerCache[], public sourceMask: Tensor | undefined) {}
+
+  reorder(rows: Tensor, sameSource = false): void {
+    for (const { self, memory } of this.layers) {
+      self.reorder(rows)
+      if (!sameSource) memory.reorder(rows)
+    }
+    if (this.sourceMask && !sameSource) {
+      const old = this.sourceMask
+      this.sourceMask = indexSelect(old, rows, 0).keep()
+      old.dispose()
+    }
+  }
+
+  dispose(): void {
+    for (const { self, memory } of this.layers) { self.dispose(); memory.dispose() }
+    this.sourceMask?.dispose()
+  }
+}
+
+export class Transformer extends Module implements GenerativeModel {
+  readonly isEncoderDecoder = true
+  readonly config: TransformerConfig
+  readonly embedding: Embedding
+  readonly target_embedding: Embedding | undefined
+  readonly positions: SinusoidalPositions | LearnedPositions
+  readonly transformer: Stacks
+  readonly generator: Linear | undefined
+  readonly dropout: Dropout
+
+  constructor(options: TransformerOptions) {
+    super()
+    const c = this.config = complete(options)
+    // Scaled by sqrt(C) on the way in, so that values are of size 1 there and small where the output layer uses them.
+    const table = () => new Embedding(c.vocabSize, c.dModel, { scale: Math.sqrt(c.dModel), initialization: { kind: 'normal', std: c.dModel ** -0.5 } })
+    this.embedding = table()
+    this.target_embedding = c.sharedEmbeddings ? undefined : table()
+    this.positions = c.positions === 'sinusoidal' ? new SinusoidalPositions(c.dModel) : new LearnedPositions(c.maxPositions, c.dModel)
+    this.transformer = new Stacks(c)
+    // Xavier for every matrix of the stacks, as torch.nn.Transformer does.
+    for (const p of this.transformer.parameters()) if (p.rank >= 2) p.initialize({ kind: 'xavierUniform' })
+    this.generator = c.tied ? undefined : new Linear(c.dModel, c.vocabSize)
+    this.dropout = new Dropout(c.dropout)
+  }
+
+  get vocabSize(): number { return this.config.vocabSize }
+  get maxPositions(): number { return this.config.maxPositions }
+
+  /** Recompute each layer in the backward pass instead of keeping its activations. */
+  set activationCheckpointing(on: boolean) {
+    this.transformer.encoder.checkpointing = on
+    this.transformer.decoder.checkpointing = on
+  }
+
+  /** @param source ids `[B, S]` @param sourceMask 1 where there is a token, `[B, S]` @returns memory `[B, S, C]` */
+  encode(source: Tensor, sourceMask?: Tensor): Tensor {
+    const x = this.dropout.forward(this.positions.forward(this.embedding.forward(source)))
+    return this.transformer.encoder.forward(x, sourceMask ? { keyPadding: sourceMask } : {})
+  }
+
+  /** Logits `[B, T, V]` for the token after each of `target` `[B, T]`. */
+  forward(source: Tensor, target: Tensor, { sourceMask }: { sourceMask?: Tensor | undefined } = {}): Tensor {
+    const memory = this.encode(source, sourceMask)
+    return this.project(this.transformer.decoder.forward(this.embedTarget(target, 0), memory, sourceMask ? { memoryKeyPadding: sourceMask } : {}))
+  }
+
+  /**
+   * Cross-entropy of `labels` `[B, T]` (-100 does not count) given `source` and the decoder's input.
+   * @param reduction 'mean' over the labels that count, or 'sum'
+   */
+  loss({ source, sourceMask, decoderInput, labels }: { source: Tensor, sourceMask?: Tensor | undefined, decoderInput: Tensor, labels: Tensor },
+    { labelSmoothing = 0, reduction = 'mean' }: { labelSmoothing?: number, reduction?: 'mean' | 'sum' } = {}): Tensor {
+    return scope(() => crossEntropy(this.forward(source, decoderInput, { sourceMask }), labels, { labelSmoothing, reduction }))
+  }
+
+  prepare({ source, attentionMask }: DecodingInputs): TransformerState {
+    if (!source) throw new ConfigError('Transformer: generation needs source ids')
+    return scope(() => {
+      const memory = this.encode(source, attentionMask)
+      const layers = this.transformer.decoder.layers.map(layer => {
+        const { keys, values } = layer.multihead_attn.project(memory)
+        return { self: new KeyValueCache(), memory: KeyValueCache.of(keys, values) }
+      })
+      return new TransformerState(layers, attentionMask && cast(attentionMask, 'bool').keep())
+    })
+  }
+
+  decode(ids: Tensor, state: DecodingState): Tensor {
+    const s = state as TransformerState
+    return scope(() => {
+      const y = this.transformer.decoder.forward(this.embedTarget(ids, s.length), undefined, s.sourceMask ? { memoryKeyPadding: s.sourceMask } : {}, s.layers)
+      s.length += ids.shape[1]!
+      return cast(this.project(select(y, 1, -1)), 'float32')
+    })
+  }
+
+  private embedTarget(ids: Tensor, start: number): Tensor {
+    return this.dropout.forward(this.positions.forward((this.target_embedding ?? this.embedding).forward(ids), start))
+  }
+
+  private project(y: Tensor): Tensor {
+    return this.generator ? this.generator.forward(y) : linear(y, (this.target_embedding ?? this.embedding).weight)
+  }
+}

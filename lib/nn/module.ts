@@ -1,0 +1,104 @@
+import { CheckpointError, ConfigError } from '../errors.js'
+import { Tensor } from '../tensor/tensor.js'
+import { Parameter } from './parameter.js'
+
+/**
+ * Base class of layers and models. Parameters and submodules are properties: `this.norm = new LayerNorm(…)`, or arrays of modules. Their names are the paths of
+ * properties joined by dots, as in PyTorch, so that checkpoints of the same architecture fit.
+ */
+export abstract class Module {
+  /** Whether dropout is active. Set it with `train()` and `eval()`. */
+  training = true
+
+  parameters(): Parameter[] { return [...this.namedParameters()].map(([, p]) => p) }
+
+  /** Submodules by property name; elements of an array are `name.0`, `name.1`, … */
+  *namedChildren(): Generator<[string, Module]> {
+    for (const [name, value] of Object.entries(this) as [string, unknown][]) {
+      if (value instanceof Module) yield [name, value]
+      else if (Array.isArray(value)) for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item]
+    }
+  }
+
+  *namedModules(prefix = ''): Generator<[string, Module]> {
+    yield [prefix, this]
+    for (const [name, child] of this.namedChildren()) yield* child.namedModules(prefix ? `${prefix}.${name}` : name)
+  }
+
+  /** Every parameter under its name; one that is used in several places (tied) comes once for each unless `once`. */
+  *namedParameters({ once = true } = {}): Generator<[string, Parameter]> {
+    const seen = new Set<Parameter>()
+    for (const [path, module] of this.namedModules()) {
+      for (const [name, value] of Object.entries(module) as [string, unknown][]) {
+        if (!(value instanceof Parameter) || (once && seen.has(value))) continue
+        seen.add(value)
+        yield [path ? `${path}.${name}` : name, value]
+      }
+    }
+  }
+
+  /** Number of trainable and frozen values. */
+  get parameterCount(): number { return this.parameters().reduce((n, p) => n + p.size, 0) }
+
+  /** Dropout on. Returns the module. */
+  train(mode = true): this {
+    for (const [, module] of this.namedModules()) module.training = mode
+    return this
+  }
+
+  /** Dropout off. Returns the module. */
+  eval(): this { return this.train(false) }
+
+  zeroGrad(): void {
+    for (const p of this.parameters()) {
+      p.grad?.dispose()
+      p.grad = undefined
+    }
+  }
+
+  /** Freezes or unfreezes the parameters whose names match. @throws ConfigError if none does */
+  requireGradients(wanted: boolean, names: RegExp = /(?:)/): this {
+    let found = false
+    for (const [name, p] of this.namedParameters()) {
+      if (!names.test(name)) continue
+      found = true
+      p.requiresGrad = wanted
+    }
+    if (!found) throw new ConfigError(`requireGradients: no parameter matches ${String(names)}`)
+    return this
+  }
+
+  /** Parameters by name, tied ones once. They are the parameters themselves, not copies. */
+  stateDict(): Map<string, Parameter> { return new Map(this.namedParameters()) }
+
+  /**
+   * Copies values into the parameters. All that does not fit is listed in one error, and nothing is changed then.
+   * @param values float32 values by name
+   * @throws CheckpointError if names are missing or unexpected (unless `strict` is false), or shapes differ
+   */
+  loadStateDict(values: ReadonlyMap<string, { shape: readonly number[], data: Float32Array }>, { strict = true } = {}): void {
+    const problems: string[] = []
+    const every = new Map(this.namedParameters({ once: false }))
+    const given = new Set<Parameter>()
+    for (const [name, { shape }] of values) {
+      const p = every.get(name)
+      if (!p) {
+        if (strict) problems.push(`unexpected: ${name} [${shape.join(', ')}]`)
+      } else {
+        given.add(p)
+        if (p.shape.length !== shape.length || p.shape.some((n, d) => n !== shape[d])) problems.push(`${name} is [${shape.join(', ')}], the model has [${p.shape.join(', ')}]`)
+      }
+    }
+    if (strict) for (const [name, p] of this.namedParameters()) if (!given.has(p)) problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
+    if (problems.length) throw new CheckpointError(`the weights do not fit the model. ${problems.join('; ')}. Was it saved from another configuration?`)
+    for (const [name, { data }] of values) every.get(name)?.assign(data)
+  }
+
+  /** Frees the parameters and everything else that the module owns. */
+  dispose(): void {
+    for (const [, module] of this.namedModules())
+      for (const value of Object.values(module) as unknown[]) if (value instanceof Tensor) value.dispose()
+  }
+
+  [Symbol.dispose](): void { this.dispose() }
+}

@@ -1,0 +1,170 @@
+import { add } from '../ops/add.js'
+import { scope } from '../tensor/scope.js'
+import type { Activation } from '../ops/codes.js'
+import { checkpoint } from '../autograd/checkpoint.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { KeyValueCache } from './keyValueCache.js'
+import { Dropout, LayerNorm, Linear } from './layers.js'
+import { Module } from './module.js'
+import { type AttentionMask, MultiHeadAttention } from './multiHeadAttention.js'
+
+/** What the layers of an encoder or decoder share; names as in torch.nn.TransformerEncoderLayer. */
+export interface TransformerLayerOptions {
+  /** Width C of the residual stream. */
+  dModel: number
+  heads: number
+  /** Width F between the two products of the feed-forward network. */
+  feedForward: number
+  /** On attention weights, inside the feed-forward network, and on every sublayer's output. */
+  dropout: number
+  activation: Activation
+  /** Normalise before each sublayer (Xiong et al. 2020) instead of after it (the paper). */
+  normFirst: boolean
+  eps: number
+}
+
+/** Wx + b, activation, dropout, Wx + b (Vaswani et al. 2017, eq. 2). */
+export class FeedForward extends Module {
+  readonly linear1: Linear
+  readonly linear2: Linear
+  readonly dropout: Dropout
+
+  constructor(readonly options: Pick<TransformerLayerOptions, 'dModel' | 'feedForward' | 'dropout' | 'activation'>) {
+    super()
+    this.linear1 = new Linear(options.dModel, options.feedForward)
+    this.linear2 = new Linear(options.feedForward, options.dModel)
+    this.dropout = new Dropout(options.dropout)
+  }
+
+  forward(x: Tensor): Tensor { return this.linear2.forward(this.dropout.forward(this.linear1.forward(x, this.options.activation))) }
+}
+
+/** Sublayers around one residual stream: post-norm x = norm(x + f(x)), or pre-norm x = x + f(norm(x)); the addition, dropout and norm in one pass. */
+abstract class ResidualLayer extends Module {
+  constructor(readonly options: TransformerLayerOptions) { super() }
+
+  protected residual(x: Tensor, norms: readonly LayerNorm[], sublayers: readonly ((x: Tensor) => Tensor)[]): Tensor {
+    const p = this.training ? this.options.dropout : 0
+    if (!this.options.normFirst) {
+      sublayers.forEach((f, i) => { x = norms[i]!.add(x, f(x), p).y })
+      return x
+    }
+    let y = norms[0]!.forward(x)
+    for (const [i, f] of sublayers.entries()) {
+      const next = norms[i + 1]
+      if (next) ({ y, sum: x } = next.add(x, f(y), p))
+      else x = add(x, new Dropout(p).forward(f(y)))
+    }
+    return x
+  }
+}
+
+export class TransformerEncoderLayer extends ResidualLayer {
+  readonly self_attn: MultiHeadAttention
+  readonly linear1: Linear
+  readonly linear2: Linear
+  readonly norm1: LayerNorm
+  readonly norm2: LayerNorm
+  readonly dropout: Dropout
+
+  constructor(options: TransformerLayerOptions) {
+    super(options)
+    const { dModel, heads, dropout, eps } = options
+    this.self_attn = new MultiHeadAttention(dModel, heads, { dropout })
+    const ff = new FeedForward(options)
+    this.linear1 = ff.linear1
+    this.linear2 = ff.linear2
+    this.dropout = ff.dropout
+    this.norm1 = new LayerNorm(dModel, { eps })
+    this.norm2 = new LayerNorm(dModel, { eps })
+  }
+
+  /** @param x `[B, S, C]` */
+  forward(x: Tensor, mask: AttentionMask): Tensor {
+    return scope(() => this.residual(x, [this.norm1, this.norm2], [
+      y => this.self_attn.forward(y, mask),
+      y => this.linear2.forward(this.dropout.forward(this.linear1.forward(y, this.options.activation))),
+    ]))
+  }
+}
+
+/** Caches of one decoder layer: its own positions, and the memory's keys and values. */
+export interface DecoderLayerCache { self: KeyValueCache, memory: KeyValueCache }
+
+export class TransformerDecoderLayer extends ResidualLayer {
+  readonly self_attn: MultiHeadAttention
+  readonly multihead_attn: MultiHeadAttention
+  readonly linear1: Linear
+  readonly linear2: Linear
+  readonly norm1: LayerNorm
+  readonly norm2: LayerNorm
+  readonly norm3: LayerNorm
+  readonly dropout: Dropout
+
+  constructor(options: TransformerLayerOptions) {
+    super(options)
+    const { dModel, heads, dropout, eps } = options
+    this.self_attn = new MultiHeadAttention(dModel, heads, { dropout })
+    this.multihead_attn = new MultiHeadAttention(dModel, heads, { dropout })
+    const ff = new FeedForward(options)
+    this.linear1 = ff.linear1
+    this.linear2 = ff.linear2
+    this.dropout = ff.dropout
+    this.norm1 = new LayerNorm(dModel, { eps })
+    this.norm2 = new LayerNorm(dModel, { eps })
+    this.norm3 = new LayerNorm(dModel, { eps })
+  }
+
+  /**
+   * @param x `[B, T, C]`
+   * @param memory `[B, S, C]` of the encoder; not needed where the cache holds its keys and values
+   */
+  forward(x: Tensor, memory: Tensor | undefined, { memoryKeyPadding, ...mask }: AttentionMask & { memoryKeyPadding?: Tensor }, cache?: DecoderLayerCache): Tensor {
+    const padding = memoryKeyPadding ? { keyPadding: memoryKeyPadding } : {}
+    return scope(() => this.residual(x, [this.norm1, this.norm2, this.norm3], [
+      y => this.self_attn.forward(y, { ...mask, causal: true }, cache?.self),
+      y => this.multihead_attn.cross(y, cache ? cache.memory.all() : this.multihead_attn.project(memory!), padding),
+      y => this.linear2.forward(this.dropout.forward(this.linear1.forward(y, this.options.activation))),
+    ]))
+  }
+}
+
+/** A stack of layers with an optional final norm. */
+export class TransformerEncoder extends Module {
+  readonly layers: TransformerEncoderLayer[]
+  readonly norm: LayerNorm | undefined
+  /** Recompute each layer in the backward pass instead of keeping its activations. */
+  checkpointing = false
+
+  constructor(count: number, options: TransformerLayerOptions, { finalNorm = true } = {}) {
+    super()
+    this.layers = Array.from({ length: count }, () => new TransformerEncoderLayer(options))
+    this.norm = finalNorm ? new LayerNorm(options.dModel, { eps: options.eps }) : undefined
+  }
+
+  forward(x: Tensor, mask: AttentionMask): Tensor {
+    for (const layer of this.layers) x = this.checkpointing && x.requiresGrad ? checkpoint(y => layer.forward(y, mask), x) : layer.forward(x, mask)
+    return this.norm ? this.norm.forward(x) : x
+  }
+}
+
+export class TransformerDecoder extends Module {
+  readonly layers: TransformerDecoderLayer[]
+  readonly norm: LayerNorm | undefined
+  checkpointing = false
+
+  constructor(count: number, options: TransformerLayerOptions, { finalNorm = true } = {}) {
+    super()
+    this.layers = Array.from({ length: count }, () => new TransformerDecoderLayer(options))
+    this.norm = finalNorm ? new LayerNorm(options.dModel, { eps: options.eps }) : undefined
+  }
+
+  forward(x: Tensor, memory: Tensor | undefined, mask: AttentionMask & { memoryKeyPadding?: Tensor }, caches?: readonly DecoderLayerCache[]): Tensor {
+    for (const [i, layer] of this.layers.entries()) {
+      x = this.checkpointing && x.requiresGrad && memory && !caches
+        ? checkpoint((y, m) => layer.forward(y, m, mask), x, memory)
+        : layer.forward(x, memory, mask, caches?.[i])
+    }
+    return this.norm ? this.norm.forward(x) : x
+  }
+}
