@@ -1,0 +1,8 @@
+export { Tokenizer, type DecodeOptions, type EncodeBatchOptions, type EncodeOptions } from './tokenizer.js'
+export type { Encoding } from './encoding.js'
+export type { PaddingOptions } from './padding.js'
+export type { Span } from './alignedText.js'
+export type { SpecialTokenNames } from './specialTokens.js'
+export { StreamingDecoder } from './streamingDecoder.js'
+export type { TokenizerKind, TokenizerTrainOptions, TrainTexts } from './trainTokenizer.js'
+export type { TruncationOptions, TruncationStrategy } from './truncation.js'
