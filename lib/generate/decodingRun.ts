@@ -1,0 +1,67 @@
+import type { DecodingState, GenerativeModel } from '../nn/decoding.js'
+import { Module } from '../nn/module.js'
+import { tensor } from '../tensor/create.js'
+import type { Device } from '../tensor/device.js'
+import type { DType } from '../tensor/dtype.js'
+import { noGrad, scope, withContext } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { GenerationPrompt } from './inputs.js'
+
+/**
+ * A model at work on one generation. Everything it queues runs without a tape and without dropout, and leaves nothing behind but the
+ * model's caches and what is kept on purpose. It does not rely on the asynchronous context, which in a generator is that of whoever takes
+ * the next token.
+ */
+export class DecodingRun {
+  /** Sequences or beams of the model's batch. */
+  rows: number
+  private readonly device: string | Device
+  /** Those with dropout to be switched off while the model runs; another part of the program may be training it meanwhile. */
+  private readonly training: readonly Module[]
+  private readonly state: DecodingState
+
+  constructor(private readonly model: GenerativeModel, prompt: GenerationPrompt, private readonly precision: DType) {
+    const modules = model instanceof Module ? Array.from(model.namedModules(), ([, module]) => module) : []
+    this.device = model instanceof Module ? model.parameters()[0]?.device ?? 'auto' : 'auto'
+    this.training = modules.filter(module => module.training)
+    this.rows = prompt.texts.length
+    const { source } = prompt
+    this.state = this.run(() => {
+      const on = (values: Int32Array, width: number) => tensor(values, [this.rows, width], { device: this.device })
+      const { mask, width } = source ?? prompt
+      return this.model.prepare({ ...(source ? { source: on(source.ids, width) } : {}), ...(mask ? { attentionMask: on(mask, width) } : {}) })
+    })
+  }
+
+  /**
+   * Feeds the next tokens of all rows.
+   * @param ids `[R * T]`, or a tensor `[R, T]`
+   * @param select makes of the logits `[R, V]` what the caller reads; tensors to be used later have to be kept
+   */
+  step<T>(ids: Int32Array | Tensor, select: (logits: Tensor) => T): T {
+    return this.run(() => {
+      const next = ids instanceof Int32Array ? this.upload(ids, [this.rows, ids.length / this.rows]) : ids
+      return select(this.model.decode(next, this.state))
+    })
+  }
+
+  /** Row i goes on from what row `rows[i]` was. @param sameSource each stays with its own source sentence */
+  reorder(rows: Int32Array, sameSource: boolean): void {
+    if (rows.length === this.rows && rows.every((row, i) => row === i)) return
+    this.run(() => { this.state.reorder(this.upload(rows, [rows.length]), sameSource) })
+    this.rows = rows.length
+  }
+
+  upload(values: Int32Array, shape: readonly number[]): Tensor { return tensor(values, shape, { device: this.device }) }
+
+  run<T>(fn: () => T): T {
+    for (const module of this.training) module.training = false
+    try {
+      return withContext({ precision: this.precision }, () => noGrad(() => scope(fn)))
+    } finally {
+      for (const module of this.training) module.training = true
+    }
+  }
+
+  dispose(): void { this.state.dispose() }
+}
