@@ -41,6 +41,11 @@ void copySame(const Copy& a, const Loop<2>& l, Context& c) {
   }
   dispatchBytes(sizeOf(a.x.dtype), [&]<class T>() {
     forEachBlock(l, c, [&](const Block& b, int) {
+      if (isTurned(l, 1, b)) {
+        T tile[kBlock];
+        turnTile(a.x.as<const T>() + offsetOf(l, 1, b), l.strides[1][b.tile], l.innerStride(1), b, tile);
+        return forEachRun(l, 0, b, [&](int64_t offset, int64_t n, int64_t done) { move(tile + done, 1, a.y.as<T>() + offset, l.innerStride(0), n); });
+      }
       forEachRunOfAll(l, b, [&](const int64_t (&offsets)[2], int64_t n, int64_t) {
         move(a.x.as<const T>() + offsets[1], l.innerStride(1), a.y.as<T>() + offsets[0], l.innerStride(0), n);
       });

@@ -6,6 +6,7 @@ namespace warpweft::cpu::WW_ISA {
 namespace {
 
 constexpr int64_t kPiece = 65536;      // elements of a piece of a long reduction: what one thread takes, and what one partial result stands for
+constexpr int64_t kShortReduction = 32;
 constexpr int64_t kStretch = 16 * kWidth;
 constexpr int kRowsAtOnce = 8;         // rows that are added in float32, as a tree, before they go to double
 
@@ -108,7 +109,7 @@ int64_t joinIntegers(ReduceOp op, int64_t a, int64_t b) {
 struct Plan {
   Loop<2> kept;      // x, y
   Loop<1> reduced;   // x
-  bool across;       // the elements that lie side by side in x belong to different results
+  bool across;       // the elements that lie side by side in x belong to different results, or there are few for each
   Cut<2> columns;    // of kept, if across
   int64_t rows;      // elements of `reduced` in a piece
   int64_t pieces;
@@ -133,7 +134,8 @@ Plan planOf(const Reduce& a) {
   const View* reducedViews[] = {&reducedX};
   p.kept = loopOver(keptViews);
   p.reduced = loopOver(reducedViews);
-  p.across = isFloat(a.x.dtype) && p.kept.rank && p.reduced.rank && p.reduced.total && p.kept.innerStride(0) < p.reduced.innerStride(0);
+  p.across = isFloat(a.x.dtype) && p.kept.rank && p.reduced.rank && p.reduced.total &&
+             (p.kept.innerStride(0) < p.reduced.innerStride(0) || (p.reduced.total <= kShortReduction && p.kept.total > kShortReduction));
   p.rows = kPiece;
   if (p.across) {
     p.columns = cutOf(p.kept, false);
@@ -164,7 +166,7 @@ WW_INLINE void reduceAlong(const Reduce& a, const Plan& p, Context& c, Value ide
   c.parallelFor(p.kept.total * p.pieces, ceilDiv(kGrain, maximum(length, 16)), [&](int64_t begin, int64_t end, int) __attribute__((noinline)) {
     View x = a.x;
     for (int64_t item = begin; item < end; item++) {
-      Block at, b;
+      Block at{}, b{};
       locate(p.kept, item / p.pieces, at);
       x.data = a.x.as<char>() + offsetOf(p.kept, 0, at) * sizeOf(a.x.dtype);
       const int64_t first = item % p.pieces * p.rows, last = minimum(p.reduced.total, first + p.rows);
@@ -182,7 +184,7 @@ WW_INLINE void reduceAlong(const Reduce& a, const Plan& p, Context& c, Value ide
   for (int64_t k = 0; k < p.kept.total; k++) {
     Value value = identity;
     for (int64_t i = 0; i < p.pieces; i++) value = join(value, partial[k * p.pieces + i]);
-    Block at;
+    Block at{};
     locate(p.kept, k, at);
     write(offsetOf(p.kept, 1, at), value);
   }
@@ -197,12 +199,12 @@ void reduceAcross(const Reduce& a, const Plan& p, Context& c, const FloatOp& op,
     writeFloats(p.kept, 1, a.y, a.y.accumulate, b, result, result);
   };
   const int64_t length = minimum(p.reduced.total, p.rows) * minimum(p.columns.pieces ? p.kept.inner() : p.kept.total, kBlock);
-  c.parallelFor(p.columns.items * p.pieces, ceilDiv(kGrain, length), [&](int64_t begin, int64_t end, int) __attribute__((noinline)) {
+  c.parallelFor(p.columns.blocks * p.pieces, ceilDiv(kGrain, length), [&](int64_t begin, int64_t end, int) __attribute__((noinline)) {
     alignas(64) float buffers[kRowsAtOnce][kBlock], sum[kBlock];
     alignas(64) double total[kBlock];
     for (int64_t item = begin; item < end; item++) {
       const int64_t column = item / p.pieces, first = item % p.pieces * p.rows, last = minimum(p.reduced.total, first + p.rows);
-      Block b, at;
+      Block b, at{};
       p.columns.block(p.kept, column, b);
       double* value = p.pieces > 1 ? partial + item % p.pieces * p.kept.total + p.columns.start(p.kept, column) : total;
       for (int64_t i = 0; i < b.count; i++) value[i] = op.identity;
@@ -220,7 +222,7 @@ void reduceAcross(const Reduce& a, const Plan& p, Context& c, const FloatOp& op,
     }
   });
   if (p.pieces == 1) return;
-  c.parallelFor(p.columns.items, 1 + kGrain / (p.pieces * kBlock), [&](int64_t begin, int64_t end, int) {
+  c.parallelFor(p.columns.blocks, 1 + kGrain / (p.pieces * kBlock), [&](int64_t begin, int64_t end, int) {
     for (int64_t column = begin; column < end; column++) {
       Block b;
       p.columns.block(p.kept, column, b);

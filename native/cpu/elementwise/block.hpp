@@ -18,37 +18,50 @@ template <class F> WW_INLINE void dispatchInteger(DType t, F&& body) {
   }
 }
 
+// Between n adjacent elements and floats.
+template <class T> WW_INLINE void widen(const T* p, int64_t n, float* y) {
+  eachVector(n, [&](int64_t i, auto lanes) { store(y + i, load(p + i, lanes), lanes); });
+}
+template <class T> WW_INLINE void narrow(const float* x, int64_t n, T* p) {
+  eachVector(n, [&](int64_t i, auto lanes) { store(p + i, load(x + i, lanes), lanes); });
+}
+
+inline constexpr int64_t kBatch = 64;   // elements with gaps between them are collected first: half types are converted by vectors only
+
 // n floats from a run with the given stride.
 template <class T> __attribute__((noinline)) static void gatherFloats(const T* p, int64_t stride, int64_t n, float* y) {
-  if (stride == 1) {
-    int64_t i = 0;
-    for (; i + kWidth <= n; i += kWidth) store(y + i, load(p + i));
-    if (i < n) storePartial(y + i, loadPartial(p + i, n - i), n - i);
-  } else if (stride == 0) {
+  if (stride == 1) return widen(p, n, y);
+  if (stride == 0) {
     const float x = toFloat(*p);
     for (int64_t i = 0; i < n; i++) y[i] = x;
-  } else {
-    for (int64_t i = 0; i < n; i++) y[i] = toFloat(p[i * stride]);
+    return;
+  }
+  for (int64_t begin = 0; begin < n; begin += kBatch) {
+    T batch[kBatch];
+    const int64_t count = minimum(kBatch, n - begin);
+    for (int64_t i = 0; i < count; i++) batch[i] = p[(begin + i) * stride];
+    widen(batch, count, y + begin);
   }
 }
 
 template <class T> __attribute__((noinline)) static void scatterFloats(const float* x, T* p, int64_t stride, int64_t n) {
-  if (stride == 1) {
-    int64_t i = 0;
-    for (; i + kWidth <= n; i += kWidth) store(p + i, load(x + i));
-    if (i < n) storePartial(p + i, loadPartial(x + i, n - i), n - i);
-  } else {
-    for (int64_t i = 0; i < n; i++) p[i * stride] = fromFloat<T>(x[i]);
+  if (stride == 1) return narrow(x, n, p);
+  for (int64_t begin = 0; begin < n; begin += kBatch) {
+    T batch[kBatch];
+    const int64_t count = minimum(kBatch, n - begin);
+    narrow(x + begin, count, batch);
+    for (int64_t i = 0; i < count; i++) p[(begin + i) * stride] = batch[i];
   }
 }
 
 template <class T> __attribute__((noinline)) static void addFloats(const float* x, T* p, int64_t stride, int64_t n) {
-  if (stride == 1) {
-    int64_t i = 0;
-    for (; i + kWidth <= n; i += kWidth) store(p + i, load(p + i) + load(x + i));
-    if (i < n) storePartial(p + i, loadPartial(p + i, n - i) + loadPartial(x + i, n - i), n - i);
-  } else {
-    for (int64_t i = 0; i < n; i++) p[i * stride] = fromFloat<T>(toFloat(p[i * stride]) + x[i]);
+  for (int64_t begin = 0; begin < n; begin += kBatch) {
+    T batch[kBatch];
+    const int64_t count = minimum(kBatch, n - begin);
+    T* y = stride == 1 ? p + begin : batch;
+    if (y == batch) for (int64_t i = 0; i < count; i++) batch[i] = p[(begin + i) * stride];
+    eachVector(count, [&](int64_t i, auto lanes) { store(y + i, load(y + i, lanes) + load(x + begin + i, lanes), lanes); });
+    if (y == batch) for (int64_t i = 0; i < count; i++) p[(begin + i) * stride] = batch[i];
   }
 }
 
@@ -56,6 +69,11 @@ template <class T> __attribute__((noinline)) static void addFloats(const float* 
 template <int N> static const float* readFloats(const Loop<N>& l, int k, const View& v, const Block& b, float* buffer) {
   if (v.dtype == DType::f32 && isAdjacent(l, k, b)) return v.as<const float>() + offsetOf(l, k, b);
   dispatchFloat(v.dtype, [&]<class T>() {
+    if (isTurned(l, k, b)) {
+      T tile[kBlock];
+      turnTile(v.as<const T>() + offsetOf(l, k, b), l.strides[k][b.tile], l.innerStride(k), b, tile);
+      return widen(tile, b.count, buffer);
+    }
     forEachRun(l, k, b, [&](int64_t offset, int64_t n, int64_t done) { gatherFloats(v.as<const T>() + offset, l.innerStride(k), n, buffer + done); });
   });
   return buffer;

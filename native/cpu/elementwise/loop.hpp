@@ -20,10 +20,13 @@ template <int N> struct Loop {
   WW_INLINE int64_t innerStride(int k) const { return rank ? strides[k][rank - 1] : 1; }
 };
 
-// Some elements that follow each other in the loop's order, from `index` on.
+// Some elements, numbered 0 … count - 1: from `index` on, either as they follow each other in the loop's order, or a tile of `rows` (along dimension `tile`) by
+// `columns` (along the innermost).
 struct Block {
   int64_t index[kMaxRank];
   int64_t count;
+  int64_t rows, columns;   // rows = 0: no tile
+  int tile;
 };
 
 template <int N> WW_INLINE Loop<N> loopOver(const View* const (&views)[N]) {
@@ -93,32 +96,35 @@ template <int N> WW_INLINE int tileDimension(const Loop<N>& l) {
   return -1;
 }
 
-// How a loop is cut into items of work: an item is one block, or a tile of blocks that differ in one dimension.
+// How a loop is cut into blocks.
 template <int N> struct Cut {
-  int64_t items, grain;       // grain: items of a chunk
-  int tile;                   // the dimension of a tile's rows, or -1
-  int64_t pieces;             // blocks of a row; 0: blocks go on over rows
-  Loop<1> tiles;              // sizes in tiles
+  int64_t blocks, grain;   // grain: blocks of a chunk
+  int tile;                // the dimension of a tile's rows, or -1
+  int64_t pieces;          // blocks of a row; 0: blocks go on over rows
+  Loop<1> tiles;           // sizes in tiles
 
-  // Sets b to the first block of an item; the number of blocks.
-  WW_INLINE int64_t block(const Loop<N>& l, int64_t item, Block& b) const {
+  WW_INLINE void block(const Loop<N>& l, int64_t number, Block& b) const {
     if (tile >= 0) {
       const int last = l.rank - 1;
-      locate(tiles, item, b);
+      locate(tiles, number, b);
       b.index[last] *= kTileColumns;
       b.index[tile] *= kTileRows;
-      b.count = minimum(kTileColumns, l.sizes[last] - b.index[last]);
-      return minimum(kTileRows, l.sizes[tile] - b.index[tile]);
+      b.tile = tile;
+      b.columns = minimum(kTileColumns, l.sizes[last] - b.index[last]);
+      b.rows = minimum(kTileRows, l.sizes[tile] - b.index[tile]);
+      b.count = b.rows * b.columns;
+      return;
     }
-    const int64_t inner = pieces ? l.inner() : l.total, piece = pieces ? item % pieces : item;
-    locate(l, start(l, item), b);
+    const int64_t inner = pieces ? l.inner() : l.total, piece = pieces ? number % pieces : number;
+    locate(l, start(l, number), b);
+    b.rows = b.columns = 0;
+    b.tile = 0;
     b.count = minimum(kBlock, inner - piece * kBlock);
-    return 1;
   }
 
-  // Where an item that is no tile begins, in the loop's order.
-  WW_INLINE int64_t start(const Loop<N>& l, int64_t item) const {
-    return pieces ? item / pieces * l.inner() + item % pieces * kBlock : item * kBlock;
+  // Where a block that is no tile begins, in the loop's order.
+  WW_INLINE int64_t start(const Loop<N>& l, int64_t number) const {
+    return pieces ? number / pieces * l.inner() + number % pieces * kBlock : number * kBlock;
   }
 };
 
@@ -131,15 +137,15 @@ template <int N> WW_INLINE Cut<N> cutOf(const Loop<N>& l, bool tiled = true) {
     for (int d = 0; d < l.rank; d++) cut.tiles.sizes[d] = l.sizes[d];
     cut.tiles.sizes[cut.tile] = ceilDiv(l.sizes[cut.tile], kTileRows);
     cut.tiles.sizes[l.rank - 1] = ceilDiv(inner, kTileColumns);
-    cut.items = l.total / inner / l.sizes[cut.tile] * cut.tiles.sizes[cut.tile] * cut.tiles.sizes[l.rank - 1];
+    cut.blocks = l.total / inner / l.sizes[cut.tile] * cut.tiles.sizes[cut.tile] * cut.tiles.sizes[l.rank - 1];
     cut.grain = kGrain / (kTileRows * kTileColumns);
   } else if (l.rank > 1 && inner < kShortRow) {
     cut.pieces = 0;
-    cut.items = ceilDiv(l.total, kBlock);
+    cut.blocks = ceilDiv(l.total, kBlock);
     cut.grain = kGrain / kBlock;
   } else {
     cut.pieces = ceilDiv(inner, kBlock);
-    cut.items = l.total / inner * cut.pieces;
+    cut.blocks = l.total / inner * cut.pieces;
     cut.grain = ceilDiv(kGrain, minimum(inner, kBlock));
   }
   return cut;
@@ -149,13 +155,11 @@ template <int N> WW_INLINE Cut<N> cutOf(const Loop<N>& l, bool tiled = true) {
 template <int N, class F> WW_INLINE void forEachBlock(const Loop<N>& l, Context& c, F&& body) {
   if (l.total == 0) return;
   const Cut<N> cut = cutOf(l);
-  c.parallelFor(cut.items, cut.grain, [&](int64_t begin, int64_t end, int thread) __attribute__((noinline)) {
-    for (int64_t item = begin; item < end; item++) {
+  c.parallelFor(cut.blocks, cut.grain, [&](int64_t begin, int64_t end, int thread) __attribute__((noinline)) {
+    for (int64_t i = begin; i < end; i++) {
       Block b;
-      for (int64_t rows = cut.block(l, item, b); rows > 0; rows--) {
-        body(b, thread);
-        if (cut.tile >= 0) b.index[cut.tile]++;
-      }
+      cut.block(l, i, b);
+      body(b, thread);
     }
   });
 }
@@ -166,6 +170,11 @@ template <int N, class F> WW_INLINE void forEachRunOfAll(const Loop<N>& l, const
   for (int k = 0; k < N; k++) offsets[k] = offsetOf(l, k, b);
   for (int d = 0; d < l.rank; d++) index[d] = b.index[d];
   const int last = l.rank - 1;
+  for (int64_t row = 0; row < b.rows; row++) {
+    run(offsets, b.columns, row * b.columns);
+    for (int k = 0; k < N; k++) offsets[k] += l.strides[k][b.tile];
+  }
+  if (b.rows) return;
   for (int64_t done = 0;;) {
     const int64_t n = last > 0 ? minimum(l.sizes[last] - index[last], b.count - done) : b.count;
     run(offsets, n, done);
@@ -183,7 +192,7 @@ template <int N, class F> WW_INLINE void forEachRunOfAll(const Loop<N>& l, const
 
 // Tensor k alone, for which the stretches may be longer: run(offset, count, done).
 template <int N, class F> WW_INLINE void forEachRun(const Loop<N>& l, int k, const Block& b, F&& run) {
-  if (l.flat[k]) return run(offsetOf(l, k, b), b.count, int64_t{0});
+  if (l.flat[k] && !b.rows) return run(offsetOf(l, k, b), b.count, int64_t{0});
   Loop<1> alone;
   alone.rank = l.rank;
   for (int d = 0; d < l.rank; d++) {
@@ -196,7 +205,18 @@ template <int N, class F> WW_INLINE void forEachRun(const Loop<N>& l, int k, con
 // Whether tensor k has the elements of the block side by side.
 template <int N> WW_INLINE bool isAdjacent(const Loop<N>& l, int k, const Block& b) {
   const int last = l.rank - 1;
-  return l.flat[k] || (l.strides[k][last] == 1 && b.index[last] + b.count <= l.sizes[last]);
+  return !b.rows && (l.flat[k] || (l.strides[k][last] == 1 && b.index[last] + b.count <= l.sizes[last]));
+}
+
+// Whether the block is a tile along whose rows tensor k is closer together than along its columns: it should be read column by column.
+template <int N> WW_INLINE bool isTurned(const Loop<N>& l, int k, const Block& b) {
+  return b.rows && l.strides[k][b.tile] < l.innerStride(k);
+}
+
+// A turned tile into a buffer, row by row.
+template <class T> __attribute__((noinline)) static void turnTile(const T* p, int64_t rowStride, int64_t columnStride, const Block& b, T* y) {
+  for (int64_t column = 0; column < b.columns; column++)
+    for (int64_t row = 0; row < b.rows; row++) y[row * b.columns + column] = p[column * columnStride + row * rowStride];
 }
 
 }  // namespace warpweft::cpu::WW_ISA

@@ -31,7 +31,7 @@ WW_INLINE F32 expOfSum(F32 hi, F32 lo) {
 
 // e^x. 1 ulp.
 WW_INLINE F32 exp(F32 x) {
-  const F32 clamped = max(splat(-104.f), min(splat(89.f), x));
+  const F32 clamped = min(max(x, splat(-104.f)), splat(89.f));   // NaN becomes a number here: below, integers are made of it
   return select(isNan(x), x, expOfSum(clamped, zero()));
 }
 
@@ -120,7 +120,7 @@ WW_INLINE F32 scaledErfc(F32 a) {
 
 // erf: odd polynomial (least relative error, 1.2e-9) below 1, 1 - erfc above. 1.6 ulp.
 WW_INLINE F32 erf(F32 x) {
-  const F32 a = min(splat(10.f), abs(x)), z = a * a;
+  const F32 a = min(abs(x), splat(10.f)), z = a * a;
   F32 p = splat(7.853860265e-5f);
   p = fma(p, z, splat(-8.010193296e-4f));
   p = fma(p, z, splat(5.188327648e-3f));
@@ -130,14 +130,14 @@ WW_INLINE F32 erf(F32 x) {
   p = fma(p, z, splat(1.28379166e-1f));    // 2 / sqrt(pi) - 1: the 1 is added last, exactly
   const F32 near = fma(p, a, a);
   const F32 far = fnma(scaledErfc(a), expOfSum(zero() - z, zero()), splat(1.f));
-  return withSignOf(select(lt(a, splat(1.f)), near, far), x);
+  return select(isNan(x), x, withSignOf(select(lt(a, splat(1.f)), near, far), x));
 }
 
 // Standard normal distribution: P(X <= x) = erfc(-x / sqrt 2) / 2 and its density e^(-x^2 / 2) / sqrt(2 pi). The left tail keeps its relative precision
 // (6 ulp down to the denormals), which (1 + erf(x / sqrt 2)) / 2 loses: gelu(x) = x cdf(x).
 struct Normal { F32 cdf, density; };
 WW_INLINE Normal normal(F32 x) {
-  const F32 a = min(splat(15.f), abs(x)), z = a * a;   // beyond 15 both are 0 or 1 in float32
+  const F32 a = min(abs(x), splat(15.f)), z = a * a;   // beyond 15 both are 0 or 1 in float32
   const NegatedSquare s = negatedSquare(a, 0.5f);
   const F32 e = expOfSum(max(splat(-104.f), s.hi), s.lo);
   F32 p = splat(-7.654208435e-6f);   // (cdf - 1/2) / x on |x| < 1, least relative error 7e-10
