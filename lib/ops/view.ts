@@ -42,11 +42,12 @@ function reshapedStrides(x: Tensor, shape: readonly number[]): number[] | undefi
   // Take the source's dimensions from the last, in groups that lie densely; each group must be cut exactly by the new sizes.
   for (let d = from.length - 1; d >= 0;) {
     if (from[d] === 1) { d--; continue }
-    let group = from[d]!, stride = steps[d]!
-    while (d > 0 && (from[d - 1] === 1 || steps[d - 1] === steps[d]! * from[d]!)) {
+    let group = from[d]!, stride = steps[d]!, inner = d
+    while (d > 0 && (from[d - 1] === 1 || steps[d - 1] === steps[inner]! * from[inner]!)) {
       d--
-      if (from[d] === 1) continue
+      if (from[d] === 1) continue   // its stride says nothing
       group *= from[d]!
+      inner = d
     }
     let taken = 1
     while (taken < group) {
