@@ -25,7 +25,8 @@ function leafGradient(leaf: Tensor): Gradient {
 const into: Into = x => {
   if (!x?.requiresGrad) return 0
   const node = nodeOf(x)
-  if (!node) return leafGradient(x.geometry?.root.requiresGrad ? x.geometry.root : x).into(x)
+  // A view may be a leaf by itself: its gradient has its shape, and not the layout of what it is a view of.
+  if (!node) return x.geometry?.root.requiresGrad ? leafGradient(x.geometry.root).into(x) : leafGradient(x).whole()
   return (node.gradients[x.output] ??= Gradient.of(node.outputs[x.output]!)).into(x)
 }
 

@@ -38,15 +38,18 @@ export class Gradient {
   /** The native gradient argument for `x`, which is the gradient's tensor or a view of it. */
   into(x: Tensor): number {
     const { geometry } = x
-    if (!geometry) {
-      if (this.parts) this.fillParts()
-      const target = this.full ? -this.buffer : this.buffer
-      this.full = true
-      return target
-    }
+    if (!geometry) return this.whole()
     const view = viewOf(this.buffer, { offset: geometry.offset, shape: x.shape, strides: geometry.strides })
     this.views.push(view)
     return this.claim(geometry, x) ? view : -view
+  }
+
+  /** The native gradient argument for all of the buffer. */
+  whole(): number {
+    if (this.parts) this.fillParts()
+    const target = this.full ? -this.buffer : this.buffer
+    this.full = true
+    return target
   }
 
   /** Whether a writer of this view is the first there. */

@@ -17,7 +17,7 @@ WW_INLINE int64_t labelOf(const View& labels, int64_t row, int64_t classes, int6
 }
 
 template <bool kSmooth, class T> WW_INLINE void forward(const CrossEntropy& a, Context& c) {
-  const int64_t R = a.logits.sizes[0], V = a.logits.sizes[1];
+  const int64_t R = a.logits.rows(), V = a.logits.columns();
   float* loss = a.loss.as<float>();
   float* lse = a.lse.as<float>();
   c.parallelFor(R, rowGrain(V), [&](int64_t begin, int64_t end, int) {
@@ -44,7 +44,7 @@ static void run(const CrossEntropy& a, Context& c) {
     else forward<false, T>(a, c);
   });
   if (!a.counted) return;
-  const int64_t R = a.logits.sizes[0], V = a.logits.sizes[1];
+  const int64_t R = a.logits.rows(), V = a.logits.columns();
   int64_t counted = 0;
   for (int64_t r = 0; r < R; r++) {
     const int64_t label = indexAt(a.labels, r);
@@ -55,7 +55,7 @@ static void run(const CrossEntropy& a, Context& c) {
 
 // Each element is read before it is written, so that dlogits may lie on logits.
 template <class T> WW_INLINE void backward(const CrossEntropyBackward& a, Context& c) {
-  const int64_t R = a.logits.sizes[0], V = a.logits.sizes[1];
+  const int64_t R = a.logits.rows(), V = a.logits.columns();
   const float* scales = a.scale.as<const float>();
   const bool each = a.scale.numel() != 1, accumulate = a.dlogits.accumulate;
   c.parallelFor(R, rowGrain(V), [&](int64_t begin, int64_t end, int) {

@@ -10,12 +10,13 @@ inline void checkDropout(const Check& c, const char* name, double p, const View&
   if (p > 0 && !rng) c.fail("ERR_CONFIG", "rng", "is absent, expected int64 [3] (seed, micro-step, rank) where %s is above 0", name);
 }
 
-// y = x * m, m = 0 with probability p, else 1 / (1 - p); the backward pass is the same op on dy.   Srivastava et al. 2014 ("inverted")
+// y = x * m, m = 0 with probability p, else 1 / (1 - p).   Srivastava et al. 2014 ("inverted")
+// The backward pass is the same op on dy: hence y may be accumulated into.
 // The mask depends on rng, call and the element's index alone (runtime/philox.hpp); p is rounded to 1/65536.
 struct Dropout {
   static constexpr auto name = "dropout";
   In x;           // [.., C]
-  Out y;          // [.., C]  dtype of x
+  Grad y;         // [.., C]  dtype of x
   In rng;         // [3]      int64: seed, micro-step, rank
   double p;
   int64_t call;   // tells the dropouts of a step apart

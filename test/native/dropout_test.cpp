@@ -16,18 +16,23 @@ void masks(const Kernel& k, DType t, int64_t R, int64_t C, bool strided, double 
   std::snprintf(what, sizeof what, "dropout %s %s [%lld, %lld]%s p %g", k.isa, nameOf(t), static_cast<long long>(R), static_cast<long long>(C), strided ? " strided" : "", p);
   const Tensor rng = rngState(0x0123456789ABCDEF, 11, 3), x = randomRows(t, R, C, strided);
   Tensor y[2] = {rows(t, R, C, strided), rows(t, R, C, strided)};
-  for (int threads : {1, 3}) TestContext(threads).run(k, Dropout{x.in(), y[threads > 1].out(), rng.in(), p, 0x1FFFFFFFF});
+  for (int threads : {1, 3}) TestContext(threads).run(k, Dropout{x.in(), y[threads > 1].grad(), rng.in(), p, 0x1FFFFFFFF});
   expect(y[0].bits() == y[1].bits(), "%s: bits depend on threads", what);
   for (int64_t i = 0; i < x.numel(); i++) {
     Tensor one(t, {1});
     one.set(0, static_cast<double>(static_cast<float>(x.get(i) * factorAt(rng, 0x1FFFFFFFF, p, i))));
     if (!expect(y[0].get(i) == one.get(0), "%s: element %lld is %g, expected %g", what, static_cast<long long>(i), y[0].get(i), one.get(0))) return;
   }
+  const Tensor sum = filled(rows(t, R, C, strided), [](int64_t i) { return static_cast<double>(i % 5) - 2; });
+  TestContext(1).run(k, Dropout{x.in(), sum.grad(true), rng.in(), p, 0x1FFFFFFFF});
+  std::vector<double> expected;
+  for (int64_t i = 0; i < x.numel(); i++) expected.push_back(x.get(i) * factorAt(rng, 0x1FFFFFFFF, p, i) + static_cast<double>(i % 5) - 2);
+  close(std::string(what) + " accumulated", sum, expected, 1.01 * roundingOf(t), 1e-6);
 }
 
 std::vector<bool> drawn(const Kernel& k, int64_t seed, int64_t step, int64_t rank, int64_t call, double p, int64_t n) {
   const Tensor rng = rngState(seed, step, rank), ones = filled(Tensor(DType::f32, {n}), [](int64_t) { return 1; }), y(DType::f32, {n});
-  TestContext(2).run(k, Dropout{ones.in(), y.out(), rng.in(), p, call});
+  TestContext(2).run(k, Dropout{ones.in(), y.grad(), rng.in(), p, call});
   std::vector<bool> kept;
   for (int64_t i = 0; i < n; i++) kept.push_back(y.get(i) != 0);
   return kept;
@@ -61,12 +66,12 @@ void statistics(const Kernel& k) {
 void rates(const Kernel& k) {
   // 0 copies, 1 drops everything, and NaN is not dropped (as in PyTorch: 0 * NaN).
   const Tensor rng = rngState(1, 1, 1), x = filled(Tensor(DType::f32, {100}), [](int64_t i) { return i == 50 ? NAN : i - 20.5; }), y(DType::f32, {100});
-  TestContext(1).run(k, Dropout{x.in(), y.out(), absentIn(), 0, 0});
+  TestContext(1).run(k, Dropout{x.in(), y.grad(), absentIn(), 0, 0});
   expect(x.bits() == y.bits(), "%s: p = 0 is not a copy", k.isa);
-  TestContext(1).run(k, Dropout{x.in(), y.out(), rng.in(), 1, 0});
+  TestContext(1).run(k, Dropout{x.in(), y.grad(), rng.in(), 1, 0});
   for (int64_t i = 0; i < 100; i++) expect(i == 50 ? std::isnan(y.get(i)) : y.get(i) == 0, "%s: p = 1 gives %g", k.isa, y.get(i));
   const Tensor none(DType::f32, {0, 4});
-  TestContext(1).run(k, Dropout{none.in(), none.out(), rng.in(), 0.5, 0});
+  TestContext(1).run(k, Dropout{none.in(), none.grad(), rng.in(), 0.5, 0});
 }
 
 }  // namespace
