@@ -100,8 +100,9 @@ export class Tensor {
     if (this.disposed) return
     this.disposed = true
     if (this.grad) { this.grad.dispose(); this.grad = undefined }
+    const held = this.holds > 0   // by a node, perhaps its own: then letting go of that node is what frees the memory
     if (this.node) this.node.unreference()
-    if (this.holds === 0) native.destroy(this.raw)
+    if (!held) native.destroy(this.raw)
     else if (!this.owned) forgotten.register(this, this.raw)
   }
 

@@ -34,10 +34,9 @@ int64_t extent(const View& v) {   // elements from the first to one past the las
 }  // namespace
 
 bool injective(const View& v) {
-  for (int d = 0; d < v.rank; d++) {
-    if (v.sizes[d] == 0) return true;
+  if (v.numel() == 0) return true;
+  for (int d = 0; d < v.rank; d++)
     if (v.sizes[d] > 1 && v.strides[d] <= 0) return false;
-  }
   const Footprint f = footprint(v);
   int64_t reach = f.run;
   for (int d = 0; d < f.outer; d++) {
