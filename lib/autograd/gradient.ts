@@ -35,6 +35,9 @@ export class Gradient {
     return g
   }
 
+  /** In memory that is given up for it: `view`, which becomes the gradient's, is laid out like the tensor and overwritten. */
+  static within(view: number, size: number): Gradient { return new Gradient(view, size) }
+
   /** The native gradient argument for `x`, which is the gradient's tensor or a view of it. */
   into(x: Tensor): number {
     const { geometry } = x

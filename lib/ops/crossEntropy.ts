@@ -2,7 +2,8 @@ import { binaryOps, reduceOps } from './codes.js'
 import { contiguous } from './copy.js'
 import { withRows } from './rows.js'
 import { ConfigError, ShapeError } from '../errors.js'
-import { recorded } from '../autograd/tape.js'
+import { Gradient } from '../autograd/gradient.js'
+import { nodeOf, recorded } from '../autograd/tape.js'
 import { dtypeId } from '../tensor/dtype.js'
 import { native } from '../tensor/native.js'
 import { empty, emptyLike, type Tensor } from '../tensor/tensor.js'
@@ -16,6 +17,11 @@ export interface CrossEntropyOptions {
   zLoss?: number
   /** 'mean': over the positions that count, 0 if there are none. 'none': a loss for each position, 0 where it does not count. */
   reduction?: 'mean' | 'sum' | 'none'
+  /**
+   * Lets the backward pass write the gradient over the logits, which are the largest tensor of a language model. Nobody may read them after it; if the op that made
+   * them needs them in its own backward, that throws AutogradError. Without effect where they are a leaf, or part of a larger tensor.
+   */
+  inPlace?: boolean
 }
 
 /**
@@ -26,7 +32,7 @@ export interface CrossEntropyOptions {
  * @see Szegedy et al. 2016, https://arxiv.org/abs/1512.00567 (label smoothing); Chowdhery et al. 2022, https://arxiv.org/abs/2204.02311, section 5 (z-loss)
  */
 export function crossEntropy(
-  logits: Tensor, labels: Tensor, { labelSmoothing = 0, ignoreIndex = -100, zLoss = 0, reduction = 'mean' }: CrossEntropyOptions = {},
+  logits: Tensor, labels: Tensor, { labelSmoothing = 0, ignoreIndex = -100, zLoss = 0, reduction = 'mean', inPlace = false }: CrossEntropyOptions = {},
 ): Tensor {
   if (labels.rank !== logits.rank - 1 || labels.shape.some((n, d) => n !== logits.shape[d]))
     throw new ShapeError(`crossEntropy: labels are [${labels.shape.join(', ')}], expected the shape of logits [${logits.shape.join(', ')}] without its last dimension`)
@@ -37,6 +43,7 @@ export function crossEntropy(
     native.crossEntropy(x.handle, targets.handle, losses.raw, lse.raw, counted.raw, labelSmoothing, ignoreIndex, zLoss)
     const loss = reduction === 'none' ? losses : total(losses, reduction === 'mean' ? counted : undefined)
     recorded(loss, { name: 'crossEntropy', inputs: [x], saved: [x, targets, lse, counted] }, (dy, into, [x_, labels_, lse_, counted_]) => {
+      if (inPlace) offerMemory(x, x_!)
       // dy is one number, or one for each row.
       const backward = (scale: number) => { native.crossEntropyBackward(x_!, labels_!, lse_!, scale, into(x), labelSmoothing, ignoreIndex, zLoss) }
       if (reduction === 'mean') withQuotient(dy, counted_!, loss, backward)
@@ -47,6 +54,13 @@ export function crossEntropy(
     if (targets !== labels) targets.dispose()
     return loss
   })
+}
+
+/** Has the gradient of the logits gathered in their own memory, unless another op has begun to gather it elsewhere. */
+function offerMemory(logits: Tensor, handle: number): void {
+  const node = nodeOf(logits), root = logits.geometry?.root ?? logits
+  if (!node || node.gradients[logits.output] || !logits.isContiguous || logits.size !== root.size) return
+  node.gradients[logits.output] = Gradient.within(native.view(handle, 0, root.rank, ...root.shape, ...root.strides), root.size)
 }
 
 /** The sum of the losses, divided by the number that counts if that is given (which becomes 1 where it was 0). */

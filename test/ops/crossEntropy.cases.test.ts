@@ -4,10 +4,12 @@ import { ones, tensor, zeros } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
-import { backward } from '#lib/autograd/backward.js'
+import { backward, backwardMany } from '#lib/autograd/backward.js'
+import { clone } from '#lib/ops/copy.js'
 import { crossEntropy, type CrossEntropyOptions } from '#lib/ops/crossEntropy.js'
-import { logSoftmax } from '#lib/ops/softmax.js'
-import { slice, transpose } from '#lib/ops/view.js'
+import { layerNorm } from '#lib/ops/layerNorm.js'
+import { logSoftmax, softmax } from '#lib/ops/softmax.js'
+import { reshape, slice, transpose } from '#lib/ops/view.js'
 import { integers, normal, opCases, values, type Array64, type Input, type OpCase } from './opCases.js'
 
 /** From the smoothed target distribution: -sum of target * log p + zLoss * lse², over the positions that count. */
@@ -119,6 +121,44 @@ describe('crossEntropy', () => {
     })
   })
 
+  test('in place: the same gradients, in the memory of the logits', () => {
+    scope(() => {
+      const targets = labels(1, -100, 6), run = (inPlace: boolean, shape: number[]) => {
+        const x = tensor(Float32Array.from(normal([3, 7]).data), [3, 7], { requiresGrad: true })
+        const logits = layerNorm(x), before = numbers(logits)
+        backward(crossEntropy(reshape(logits, shape), reshape(targets, shape.slice(0, -1)), { inPlace, labelSmoothing: 0.1 }))
+        const overwritten = numbers(logits).some((v, i) => v !== before[i])
+        expect(overwritten).toBe(inPlace)
+        return numbers(x.grad!)
+      }
+      expect(run(true, [3, 7])).toEqual(run(false, [3, 7]))
+      expect(run(true, [1, 3, 7])).toEqual(run(false, [3, 7]))
+    })
+  })
+
+  test('in place: a leaf keeps its values, and an op that needs its output says so', () => {
+    scope(() => {
+      const leaf = tensor([[1, 2, 3]], null, { requiresGrad: true })
+      backward(crossEntropy(leaf, labels(1), { inPlace: true }))
+      expect(numbers(leaf)).toEqual([1, 2, 3])
+      expect(numbers(leaf.grad!).some(v => v !== 0)).toBe(true)
+      const loss = crossEntropy(softmax(tensor([[1, 2, 3]], null, { requiresGrad: true })), labels(1), { inPlace: true })
+      expect(() => { backward(loss) }).toThrow(/backward of softmax: tensor .* was written since/)
+    })
+  })
+
+  test('in place: another use of the logits adds to the gradient', () => {
+    scope(() => {
+      const run = (inPlace: boolean) => {
+        const x = tensor([[1, -2, 0.5]], null, { requiresGrad: true })
+        const logits = layerNorm(x)
+        backwardMany([crossEntropy(logits, labels(1), { inPlace }), clone(logits)], [undefined, tensor([[1, 0, 2]])])
+        return numbers(x.grad!)
+      }
+      expect(run(true)).toEqual(run(false))
+    })
+  })
+
   test('nothing is left after the backward pass', () => {
     const logits = ones([4, 16], { requiresGrad: true }), targets = labels(1, 2, 3, -100)
     const first = crossEntropy(logits, targets)
@@ -129,6 +169,10 @@ describe('crossEntropy', () => {
       using seed = ones(loss.shape)
       backward(loss, seed)
       loss.dispose()
+      const made = layerNorm(logits), inPlace = crossEntropy(made, targets, { inPlace: true })
+      made.dispose()
+      backward(inPlace)
+      inPlace.dispose()
       crossEntropy(logits, targets, { reduction }).dispose()
     }
     expect(memory().tensors).toBe(before)
