@@ -1,13 +1,14 @@
 import { ConfigError } from '../errors.js'
-import type { DecodingState, GenerativeModel } from '../nn/decoding.js'
+import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
 import { KeyValueCache } from '../nn/keyValueCache.js'
 import { Dropout, Embedding, LayerNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
+import { PromptMask } from '../nn/promptMask.js'
 import { checkpoint } from '../autograd/checkpoint.js'
 import { add } from '../ops/add.js'
-import { attention } from '../ops/attention.js'
+import { attention, type AttentionOptions } from '../ops/attention.js'
 import type { Activation } from '../ops/codes.js'
 import { cast } from '../ops/copy.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
@@ -39,6 +40,8 @@ const defaults: GPT2Config = {
 
 const activationNames: Record<string, Activation> = { gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu' }
 
+type PaddingMask = Pick<AttentionOptions, 'keyPadding'>
+
 /** y = x W + b with the weight as GPT-2 stores it, `[in, out]`. */
 class Conv1D extends Module {
   readonly weight: Parameter
@@ -63,11 +66,11 @@ class CausalSelfAttention extends Module {
     this.c_proj = new Conv1D(c.n_embd, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer))
   }
 
-  forward(x: Tensor /* B T C */, cache?: KeyValueCache): Tensor {
+  forward(x: Tensor /* B T C */, cache?: KeyValueCache, mask: PaddingMask = {}): Tensor {
     const [B, T, C] = x.shape as [number, number, number]
     const [q, k, v] = split(this.c_attn.forward(x), C, -1).map(part => reshape(part, [B, T, this.c.n_head, C / this.c.n_head])) as [Tensor, Tensor, Tensor]
     const { keys, values } = cache ? cache.append(k, v) : { keys: k, values: v }
-    const y = attention(q, keys, values, { causal: true, dropout: this.training ? this.c.attn_pdrop : 0 })   // B T H D
+    const y = attention(q, keys, values, { ...mask, causal: true, dropout: this.training ? this.c.attn_pdrop : 0 })   // B T H D
     return this.c_proj.forward(reshape(y, [B, T, C]))
   }
 }
@@ -100,10 +103,10 @@ class Block extends Module {
     this.mlp = new MLP(c)
   }
 
-  forward(x: Tensor /* B T C */, cache?: KeyValueCache): Tensor {
+  forward(x: Tensor /* B T C */, cache?: KeyValueCache, mask?: PaddingMask): Tensor {
     return scope(() => {
       const p = this.training ? this.c.resid_pdrop : 0
-      const { y, sum } = this.ln_2.add(x, this.attn.forward(this.ln_1.forward(x), cache), p)
+      const { y, sum } = this.ln_2.add(x, this.attn.forward(this.ln_1.forward(x), cache, mask), p)
       return add(sum, new Dropout(p).forward(this.mlp.forward(y)))
     })
   }
@@ -126,9 +129,17 @@ class Decoder extends Module {
 
 class GPT2State implements DecodingState {
   length = 0
-  constructor(readonly caches: KeyValueCache[]) {}
-  reorder(rows: Tensor): void { for (const cache of this.caches) cache.reorder(rows) }
-  dispose(): void { for (const cache of this.caches) cache.dispose() }
+  constructor(readonly caches: KeyValueCache[], readonly prompt: PromptMask | undefined) {}
+
+  reorder(rows: Tensor): void {
+    for (const cache of this.caches) cache.reorder(rows)
+    this.prompt?.reorder(rows)
+  }
+
+  dispose(): void {
+    for (const cache of this.caches) cache.dispose()
+    this.prompt?.dispose()
+  }
 }
 
 /** GPT-2 (Radford et al. 2019): a pre-norm decoder, learned positions, GELU (tanh), output tied to the token embedding. */
@@ -162,22 +173,25 @@ export class GPT2 extends Module implements GenerativeModel {
     return scope(() => crossEntropy(this.forward(ids), labels, { reduction, labelSmoothing }))
   }
 
-  prepare(): GPT2State { return new GPT2State(this.transformer.h.map(() => new KeyValueCache())) }
+  prepare({ attentionMask }: DecodingInputs = {}): GPT2State {
+    return new GPT2State(this.transformer.h.map(() => new KeyValueCache()), attentionMask && new PromptMask(attentionMask))
+  }
 
   decode(ids: Tensor, state: DecodingState): Tensor {
     const s = state as GPT2State
     return scope(() => {
-      const x = this.hidden(ids, s.caches, s.length)
+      const { positions = s.length, ...mask } = s.prompt?.next(ids.shape[1]!) ?? {}
+      const x = this.hidden(ids, s.caches, positions, mask)
       s.length += ids.shape[1]!
       return cast(linear(select(x, 1, -1), this.transformer.wte.weight), 'float32')
     })
   }
 
-  private hidden(ids: Tensor, caches: readonly KeyValueCache[] | undefined, start: number): Tensor {
+  private hidden(ids: Tensor, caches?: readonly KeyValueCache[], start: number | Tensor = 0, mask?: PaddingMask): Tensor {
     const { wte, wpe, h, ln_f } = this.transformer
     let x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(wpe.forward(wte.forward(ids), start))
     for (const [i, block] of h.entries())
-      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => block.forward(y), x) : block.forward(x, caches?.[i])
+      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => block.forward(y), x) : block.forward(x, caches?.[i], mask)
     return ln_f.forward(x)
   }
 }

@@ -1,4 +1,3 @@
-import { indexSelect } from '../ops/indexSelect.js'
 import { slice } from '../ops/view.js'
 import { ShapeError } from '../errors.js'
 import { native } from '../tensor/native.js'
@@ -52,13 +51,10 @@ export class KeyValueCache {
   /** Row i becomes what row `rows[i]` was; the number of rows may change. @param rows int32 `[B']` */
   reorder(rows: Tensor): void {
     if (!this.keys) return
-    const [keys, values] = [this.keys, this.values!]
     noGrad(() => {
-      this.keys = indexSelect(keys, rows, 0).keep()
-      this.values = indexSelect(values, rows, 0).keep()
+      this.keys = this.reordered(this.keys!, rows)
+      this.values = this.reordered(this.values!, rows)
     })
-    keys.dispose()
-    values.dispose()
   }
 
   dispose(): void {
@@ -77,6 +73,15 @@ export class KeyValueCache {
       place.dispose()
     }
     old?.dispose()
+    return to
+  }
+
+  /** Copies the positions held, not the room behind them. */
+  private reordered(old: Tensor, rows: Tensor): Tensor {
+    const to = empty([rows.shape[0]!, ...old.shape.slice(1)], old.dtype, old.device).keep()
+    const from = slice(old, 1, 0, this.length), place = slice(to, 1, 0, this.length)
+    native.indexSelect(from.handle, rows.handle, place.handle)
+    for (const t of [from, place, old]) t.dispose()
     return to
   }
 }

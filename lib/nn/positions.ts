@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
+import { embedding } from '../ops/embedding.js'
 import { slice } from '../ops/view.js'
 import { tensor } from '../tensor/create.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -47,8 +48,13 @@ export class LearnedPositions extends Module {
     this.weight = new Parameter([length, width], { kind: 'normal', std })
   }
 
-  /** @throws ShapeError if the sequence is longer than the table */
-  forward(x: Tensor, start = 0): Tensor {
+  /**
+   * @param x `[B, T, C]`
+   * @param start position of the first column, or those of all, `[B, T]` int32
+   * @throws ShapeError if the sequence is longer than the table
+   */
+  forward(x: Tensor, start: number | Tensor = 0): Tensor {
+    if (typeof start !== 'number') return add(x, embedding(start, this.weight, { dtype: x.dtype }))
     const end = start + x.shape[1]!
     if (end > this.length) throw new ShapeError(`positions: the sequence has ${end} tokens, the model was built for at most ${this.length}. Cut the text, or build the model with more positions`)
     return add(x, cast(slice(this.weight, 0, start, end), x.dtype))
