@@ -103,8 +103,8 @@ void selfCheck() {
   }
 }
 
-// torch.nn.functional.cross_entropy(tensor([[1., 2., 3.], [0.5, -1., 0.]]), tensor([2, 1]), reduction='none', label_smoothing=0.1): by hand,
-// lse = 3.4076059644, 1.0413953 - these logits and labels; loss = 0.9 (lse - x_y) + 0.1 / 3 sum(lse - x_j).
+// Two rows by hand: with smoothing 0.1 and three classes, loss = 0.9 (lse - x_label) + 0.1 / 3 * sum of (lse - x_j), as torch.nn.functional.cross_entropy has it.
+// The first row is [1, 2, 3] with label 2, and its lse is 3.4076059644.
 void known(const Kernel& k) {
   const double x[] = {1, 2, 3, 0.5, -1, 0};
   const Tensor logits = filled(Tensor(DType::f32, {2, 3}), [&](int64_t i) { return x[i]; });
