@@ -1,0 +1,92 @@
+#pragma once
+// How a product is cut into pieces. Everything that decides the order of additions follows from sizes, strides and the instruction set, nothing from threads.
+#include "cpu/gemm/panels.hpp"
+#include "cpu/gemm/tile.hpp"
+
+namespace warpweft::cpu::WW_ISA::gemm {
+
+// Up to here a product is bound by reading b once.
+inline constexpr int64_t kFewRows = 16;
+// Up to here reading rows of a float32 b where they lie costs less than packing them.
+inline constexpr int64_t kDirectRows = 48;
+
+// Depth of a block: a panel of b of it (64 KiB, 32 KiB) stays near while the panels of a pass.
+inline constexpr int64_t kRun = 512;
+// Depth of a block where b is read where it lies: few enough rows for the prefetchers to follow each of them.
+inline constexpr int64_t kDirectRun = 16;
+// What a block of panels of a may take of L2, and sums that wait for the next block of depth.
+inline constexpr int64_t kNearBytes = 256 << 10;
+// Where sums may be added up in c, depth is packed in pieces of about this size for both operands together, which pass through the caches once.
+inline constexpr int64_t kPieceBytes = 1 << 20;
+// Limits of the packed copies. Operands beyond them are packed piece by piece.
+inline constexpr int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
+
+struct Plan {
+  bool dots;             // dots.hpp, else panels
+  bool pairs, direct;    // elements are pairs of bfloat16; b is read where it lies
+  int64_t height;        // lines of a panel of a
+  int64_t piece;         // depth that is packed at a time
+  int64_t elements;      // of a piece
+  int64_t run, blocks;   // elements of a block of depth; number of blocks in a piece
+  int64_t rows, columns; // of a and b that are packed at a time, whole panels
+  int64_t splits;        // parts of the depth that are summed apart, for want of rows and columns to share out
+  int64_t aBytes, bBytes, sumsBytes;   // the parts of the workspace
+
+  WW_INLINE int64_t bytes() const { return aBytes + bBytes + sumsBytes; }
+};
+
+WW_INLINE int64_t roundUp(int64_t x, int64_t multiple) { return ceilDiv(x, multiple) * multiple; }
+
+// The panel height that costs least for M rows, an empty row being as dear as a full one and a step of depth three quarters of a row.
+static int64_t heightFor(int64_t M, int64_t most) {
+  int64_t best = 0, least = 0;
+  for (int64_t h = 1; h <= most; h++) {
+    const int64_t cost = ceilDiv(M, h) * (4 * h + 3);
+    if (best == 0 || cost <= least) best = h, least = cost;
+  }
+  return best;
+}
+
+// Lines of an operand that fit into `bytes`: whole panels, at least `least` of them, in pieces of equal size.
+static int64_t pieceOf(int64_t lines, int64_t panel, int64_t elements, int64_t bytes, int64_t least) {
+  const int64_t most = maximum(least, bytes / maximum(1, 4 * elements * panel)) * panel;
+  return roundUp(ceilDiv(lines, ceilDiv(lines, most)), panel);
+}
+
+// Cuts a depth of K into blocks.
+static void cut(Plan& q, int64_t K) {
+  q.elements = q.pairs ? elementsIn<Pair>(K) : K;
+  q.blocks = maximum(1, ceilDiv(q.elements, q.direct ? kDirectRun : kRun));
+  q.run = ceilDiv(q.elements, q.blocks);
+}
+
+static Plan planOf(const Product& p) {
+  Plan q{};
+  const bool half = p.type != DType::f32, sumsOfB = p.sums && p.exchanged;
+  q.splits = 1;
+  q.dots = p.M <= kFewRows && p.b.depth == 1 && p.b.line != 1 && !p.sums;
+  if (q.dots) {
+    q.aBytes = roundUp(p.M * p.K * 4, 64);
+    return q;
+  }
+  q.direct = p.b.line == 1 && !sumsOfB && p.M <= (half ? kFewRows : kDirectRows);
+  q.pairs = kPairs && p.type == DType::bf16 && !q.direct;
+  q.height = heightFor(p.M, q.direct && half ? kRowsOfHalf : kRows);
+  q.piece = maximum(1, p.K);
+  cut(q, p.K);
+  const int64_t tiles = ceilDiv(p.M, q.height) * ceilDiv(p.N, kColumns);
+  if (!q.direct && tiles <= 32 && q.blocks >= 8) {
+    q.splits = minimum(q.blocks / 4, ceilDiv(64, tiles));
+  } else if (!q.direct && p.plain()) {
+    q.piece = minimum(q.piece, maximum(1, kPieceBytes / (4 * kRun * (p.M + p.N))) * kRun * (q.pairs ? kSteps<Pair> : 1));
+    cut(q, q.piece);
+  }
+  q.rows = q.splits > 1 ? roundUp(p.M, q.height) : pieceOf(p.M, q.height, q.elements, kPackedA, 8);
+  q.columns = q.splits > 1 || q.direct ? roundUp(p.N, kColumns) : pieceOf(p.N, kColumns, q.elements, kPackedB, 4);
+  q.aBytes = roundUp(q.rows * q.elements * 4, 64);
+  q.bBytes = roundUp((q.direct ? kColumns : q.columns) * q.elements * 4, 64);
+  if (q.splits > 1) q.sumsBytes = q.splits * q.rows * q.columns * 4;
+  return q;
+}
+
+}  // namespace warpweft::cpu::WW_ISA::gemm

@@ -1,0 +1,87 @@
+#pragma once
+// Register tiles: R rows by V vectors of sums stay in registers over a run of depth; per step, V vectors of b are loaded and R elements of a broadcast.
+#include "cpu/simd/matrix.hpp"
+
+namespace warpweft::cpu::WW_ISA::gemm {
+
+// Largest tile: sums, one step of b and a broadcast fill the register file (32, 32 and 16 registers; without FMA one more is in use).
+#if defined(__AVX512F__)
+inline constexpr int kRows = 14, kVectors = 2;
+#elif defined(__aarch64__)
+inline constexpr int kRows = 8, kVectors = 3;
+#else
+inline constexpr int kRows = 6, kVectors = 2;
+#endif
+inline constexpr int kColumns = kVectors * kWidth;
+// Rows of tiles that read b where it lies in half precision (gemm/plan.hpp).
+inline constexpr int kRowsOfHalf = kRows < 8 ? kRows : 8;
+
+// Where a tile of sums goes: `rows` by `columns` floats, written or added to.
+struct Target { float* data; int64_t row; int64_t rows, columns; bool add; };
+
+// a: a panel of R lines. b: `depth` rows of V vectors, bRow elements apart.
+template <class E, class B> using Tile = void (*)(const E* a, const B* b, int64_t bRow, int64_t depth, const Target& target);
+
+template <class E, class B, int R, int V>
+__attribute__((noinline)) static void tile(const E* __restrict a, const B* __restrict b, int64_t bRow, int64_t depth, const Target& target) {
+  F32 sum[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) sum[i][j] = zero();
+  if (target.add) {
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < V; j++) __builtin_prefetch(target.data + i * target.row + j * kWidth, 1);
+  }
+  for (int64_t k = 0; k < depth; k++, a += R, b += bRow) {
+    typename VectorOf<E>::type right[V];
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) right[j] = loadElements(b + j * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      const auto left = splatElement(a + i);
+#pragma GCC unroll 4
+      for (int j = 0; j < V; j++) sum[i][j] = multiplyAdd(left, right[j], sum[i][j]);
+    }
+  }
+  float* out = target.data;
+  if (target.rows == R && target.columns == V * kWidth) {
+    if (target.add) {
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++) store(out + i * target.row + j * kWidth, load(out + i * target.row + j * kWidth) + sum[i][j]);
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++) store(out + i * target.row + j * kWidth, sum[i][j]);
+    }
+    return;
+  }
+  float edge[R][V * kWidth];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) store(&edge[i][j * kWidth], sum[i][j]);
+  for (int64_t i = 0; i < target.rows; i++, out += target.row) {
+    for (int64_t j = 0; j < target.columns; j += kWidth) {
+      const int64_t n = target.columns - j;
+      const F32 v = load(&edge[i][j]);
+      if (n >= kWidth) store(out + j, target.add ? load(out + j) + v : v);
+      else storePartial(out + j, target.add ? loadPartial(out + j, n) + v : v, n);
+    }
+  }
+}
+
+// The tile function for panels of `rows` lines and `vectors` vectors.
+template <class E, class B, int R = 1, int V = 1> WW_INLINE Tile<E, B> tileOf(int64_t rows, int64_t vectors) {
+  constexpr int most = sizeof(B) == 2 ? kRowsOfHalf : kRows;
+  if constexpr (R < most) if (rows > R) return tileOf<E, B, R + 1, V>(rows, vectors);
+  if constexpr (V < kVectors) if (vectors > V) return tileOf<E, B, R, V + 1>(rows, vectors);
+  return tile<E, B, R, V>;
+}
+
+}  // namespace warpweft::cpu::WW_ISA::gemm
