@@ -1,0 +1,26 @@
+import { generate } from '#lib/generate/generate.js'
+import type { GenerationInputs } from '#lib/generate/inputs.js'
+import type { GenerativeModel } from '#lib/nn/decoding.js'
+import type { Module } from '#lib/nn/module.js'
+import type { Case } from './case.js'
+import { compare, type Comparison } from './compare.js'
+import { ids } from './models.js'
+
+const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+/** Runs every generation of the case: sequences equal, scores of beams within 1e-4. */
+export async function compareGeneration(c: Case, model: Module): Promise<Comparison[]> {
+  const results: Comparison[] = []
+  for (const { name, options, inputs } of c.generate ?? []) {
+    const given = Object.fromEntries(Object.entries(options).map(([key, value]) => [camelCase(key), value]))
+    const special = Object.fromEntries((['eos_token_id', 'pad_token_id', 'bos_token_id', 'decoder_start_token_id'] as const)
+      .filter(key => typeof c.config[key] === 'number').map(key => [camelCase(key), c.config[key]]))
+    const tensors = Object.fromEntries(Object.entries(inputs).map(([argument, stored]) => [camelCase(argument), ids(c, stored)]))
+    const { sequences, sequencesScores } = await generate(model as Module & GenerativeModel, tensors as unknown as GenerationInputs, { ...special, ...given })
+    const expected = c.expected.get(`generate.${name}.sequences`)!
+    results.push(compare(`generate.${name}.sequences`, { shape: [sequences.length, sequences[0]?.length ?? 0], data: sequences.flat() }, expected, 0))
+    const expectedScores = c.expected.get(`generate.${name}.sequences_scores`)
+    if (expectedScores) results.push(compare(`generate.${name}.sequences_scores`, sequencesScores && { shape: [sequencesScores.length], data: sequencesScores }, expectedScores, 1e-4))
+  }
+  return results
+}
