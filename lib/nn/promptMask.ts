@@ -7,8 +7,8 @@ import { noGrad, scope } from '../tensor/scope.js'
 import { emptyLike, type Tensor } from '../tensor/tensor.js'
 
 /**
- * Which columns of padded prompts hold tokens, and at which positions they stand, for decoding token by token. Every column behind the prompt holds a token.
- * Owned by whoever made it; `dispose()` frees it.
+ * Which columns of padded prompts hold tokens, and at which positions they stand, for decoding token by token. Every column behind the
+ * prompt holds a token. Owned by whoever made it; `dispose()` frees it.
  */
 export class PromptMask {
   /** `[R, capacity]` int32, 1 where there is a token. */

@@ -10,7 +10,7 @@ import type { GenerativeModel } from '#lib/nn/decoding.js'
 import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
-import { noGrad, scope } from '#lib/tensor/scope.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 import { shared } from '../shared.js'
 import { logProbabilities } from './tableModel.js'
@@ -22,7 +22,9 @@ const transformers: Record<string, TransformerOptions> = {
   'pre-norm, learned positions, two embeddings, a layer of its own for the output':
     { ...small, normFirst: true, finalNorm: true, positions: 'learned', activation: 'geluTanh', sharedEmbeddings: false, tied: false },
 }
-const gpt2: Partial<GPT2Config> = { vocab_size: V, n_positions: 40, n_embd: 24, n_layer: 2, n_head: 3, resid_pdrop: 0.5, embd_pdrop: 0.5, attn_pdrop: 0.5, initializer_range: 0.3 }
+const gpt2: Partial<GPT2Config> = {
+  vocab_size: V, n_positions: 40, n_embd: 24, n_layer: 2, n_head: 3, resid_pdrop: 0.5, embd_pdrop: 0.5, attn_pdrop: 0.5, initializer_range: 0.3,
+}
 
 const int32 = (rows: readonly (readonly number[])[]): Tensor => tensor(rows as number[][], null, { dtype: 'int32' })
 
@@ -44,7 +46,9 @@ function greedily(model: Transformer | GPT2, begin: readonly number[], source: r
 }
 
 /** Feeds `tokens` in pieces of the given lengths and compares the logits behind each with those of the whole. */
-function expectCachedEqual(model: (Transformer | GPT2) & GenerativeModel, tokens: readonly number[], source: readonly number[], pieces: readonly number[]): void {
+function expectCachedEqual(
+  model: (Transformer | GPT2) & GenerativeModel, tokens: readonly number[], source: readonly number[], pieces: readonly number[],
+): void {
   const state = noGrad(() => scope(() => model.prepare(model instanceof GPT2 ? {} : { source: int32([source]) })))
   try {
     let at = 0
@@ -98,8 +102,8 @@ describe.each(models)('%s', (_, create) => {
       const alone = await generate(model, [source], options)
       expect(newTokens.slice(2 * i, 2 * i + 2)).toEqual(alone.newTokens)
       for (const [n, tokens] of alone.newTokens.entries()) {
-        const sum = tokens.reduce((total, token, t) => total + logProbabilities(uncached(model, [...begin(source), ...tokens.slice(0, t)], source))[token]!, 0)
-        expect(sequencesScores![2 * i + n]).toBeCloseTo(sum / tokens.length ** 0.6, 4)
+        const logprobs = tokens.map((token, t) => logProbabilities(uncached(model, [...begin(source), ...tokens.slice(0, t)], source))[token]!)
+        expect(sequencesScores![2 * i + n]).toBeCloseTo(logprobs.reduce((sum, value) => sum + value, 0) / tokens.length ** 0.6, 4)
       }
     }
   })
@@ -114,6 +118,25 @@ describe.each(models)('%s', (_, create) => {
     } finally {
       model.eval()
     }
+  })
+
+  test('generations that run at the same time do not disturb each other', async () => {
+    const each: GenerationOptions[] = [{ numBeams: 3 }, {}, { doSample: true, seed: 1 }, { repetitionPenalty: 1.5 }]
+    const run = (options: GenerationOptions) => generate(model, sources, { ...special, ...options, maxNewTokens: 8 })
+    const alone = []
+    for (const options of each) alone.push(await run(options))
+    expect(await Promise.all(each.map(run))).toEqual(alone)
+  })
+
+  test('runs in the precision that surrounds the call, also where the tokens are taken outside of it', async () => {
+    const options: GenerationOptions = { ...special, maxNewTokens: 4, outputScores: true }
+    const [whole, half] = [await generate(model, sources, options), await autocast('bfloat16', () => generate(model, sources, options))]
+    expect(half.logprobs![0]![0]).not.toBe(whole.logprobs![0]![0])
+    expect(Math.abs(half.logprobs![0]![0]! - whole.logprobs![0]![0]!)).toBeLessThan(0.1)
+    const stream = autocast('bfloat16', () => generateStream(model, sources, options))
+    const logprobs: number[][] = [[], [], []]
+    for await (const { sequence, logprob } of stream) logprobs[sequence]!.push(logprob!)
+    expect(logprobs).toEqual(half.logprobs)
   })
 
   test('nothing is left in memory, whichever way it generates', async () => {
@@ -147,12 +170,15 @@ describe('GPT-2 with the weights of the parity case', () => {
       const values = new Map<string, { shape: readonly number[], data: Float32Array }>()
       for (const [name, { shape }] of weights.tensors.tensors) values.set(name, { shape, data: await weights.tensors.float32(name) })
       model.loadStateDict(values)
-      const ids = async (name: string): Promise<Tensor> => tensor(await inputs.tensors.array(name) as Int32Array, inputs.tensors.tensors.get(name)!.shape)
+      const ids = async (name: string): Promise<Tensor> =>
+        tensor(await inputs.tensors.array(name) as Int32Array, inputs.tensors.tensors.get(name)!.shape)
       for (const { name, options, inputs: given } of cases) {
-        const camel = Object.fromEntries(Object.entries(options).map(([key, value]) => [key.replace(/_(.)/g, (_, c: string) => c.toUpperCase()), value]))
-        const inputIds = await ids(given.input_ids), attentionMask = given.attention_mask && await ids(given.attention_mask)
-        const found = await generate(model, { inputIds, ...(attentionMask ? { attentionMask } : {}) }, { eosTokenId: ends.eos_token_id, padTokenId: ends.pad_token_id, ...camel })
-        expect([name, found.sequences.flat()]).toEqual([name, Array.from(await expected.tensors.array(`generate.${name}.sequences`) as Int32Array, Number)])
+        const camelCase = (key: string) => key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
+        const camel = Object.fromEntries(Object.entries(options).map(([key, value]) => [camelCase(key), value]))
+        const inputIds = await ids(given.input_ids), attentionMask = given.attention_mask ? await ids(given.attention_mask) : undefined
+        const found = await generate(model, { inputIds, attentionMask }, { eosTokenId: ends.eos_token_id, padTokenId: ends.pad_token_id, ...camel })
+        const sequences = Array.from(await expected.tensors.array(`generate.${name}.sequences`) as Int32Array, Number)
+        expect([name, found.sequences.flat()]).toEqual([name, sequences])
         if (found.sequencesScores) {
           const scores = await expected.tensors.float32(`generate.${name}.sequences_scores`)
           found.sequencesScores.forEach((score, i) => { expect(Math.abs(score - scores[i]!)).toBeLessThan(1e-4) })
