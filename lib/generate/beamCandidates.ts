@@ -8,7 +8,7 @@ export interface Continuations {
   /** `[columns]`; minus infinity: excluded */
   readonly logprobs: Float32Array
   /** `[columns]`; undefined where the columns are the vocabulary. */
-  readonly tokens: ArrayLike<number | bigint> | undefined
+  readonly tokens: Int32Array | undefined
 }
 
 /** Chooses at most `count` ways to go on with one of the beams. @throws NumericsError for NaN */
@@ -20,7 +20,7 @@ export const likeliestCandidates: ChooseCandidates = (beams, of, count) => {
   beams.forEach((beam, number) => {
     const { logprobs, tokens } = of(beam)
     const columns = tokens ? logprobs.keys() : topK(logprobs, count)
-    for (const column of columns) add(candidates, number, beam, logprobs[column]!, tokens ? Number(tokens[column]!) : column)
+    for (const column of columns) add(candidates, number, beam, logprobs[column]!, tokens ? tokens[column]! : column)
   })
   return candidates.sort((a, b) => b.score - a.score).slice(0, count)
 }
@@ -33,7 +33,7 @@ export const sampledCandidates = (random: Random): ChooseCandidates => (beams, o
   const candidates: Candidate[] = []
   beams.forEach((beam, number) => {
     const { logprobs, tokens } = of(beam)
-    for (const [column, logprob] of logprobs.entries()) add(candidates, number, beam, logprob, tokens ? Number(tokens[column]!) : column)
+    for (const [column, logprob] of logprobs.entries()) add(candidates, number, beam, logprob, tokens ? tokens[column]! : column)
   })
   const keys = Float64Array.from(candidates, ({ score }) => score - Math.log(-Math.log(1 - random.uniform())))
   return Array.from(topK(keys, count), i => candidates[i]!)

@@ -1,5 +1,4 @@
 import { NumericsError } from '../errors.js'
-import { cast } from '../ops/copy.js'
 import { indexSelect } from '../ops/indexSelect.js'
 import { logSoftmax } from '../ops/softmax.js'
 import { topK } from '../ops/topK.js'
@@ -14,7 +13,7 @@ interface QueuedStep {
   readonly ids: Tensor
   /** Sequences of its rows. */
   readonly rows: Int32Array
-  readonly chosen: Promise<readonly [values: ArrayLike<number>, tokens: ArrayLike<number | bigint>]>
+  readonly chosen: Promise<readonly [values: ArrayLike<number>, tokens: ArrayLike<number>]>
 }
 
 /**
@@ -49,7 +48,7 @@ function queue(run: DecodingRun, ids: Int32Array | Tensor, { outputScores }: Gen
     const { values, indices } = topK(outputScores ? logSoftmax(logits) : logits, 1)
     const chosen = Promise.all([values.data() as Promise<Float32Array>, indices.data() as Promise<Int32Array>])
     chosen.catch(() => undefined)   // reported where it is awaited, if the generation goes on until there
-    return { ids: cast(indices, 'int32').keep(), rows, chosen }
+    return { ids: indices.keep(), rows, chosen }
   })
 }
 

@@ -34,12 +34,12 @@ export class GrowingTexts {
   isFinished(sequence: number): boolean { return this.finished[sequence]! }
 
   /** Adds the next token of each sequence of `rows` that is not finished yet. */
-  add(rows: Int32Array, tokens: ArrayLike<number | bigint>, logprobs?: ArrayLike<number>): GeneratedToken[] {
+  add(rows: Int32Array, tokens: ArrayLike<number>, logprobs?: ArrayLike<number>): GeneratedToken[] {
     this.step++
     const added: GeneratedToken[] = []
     rows.forEach((sequence, row) => {
       if (this.finished[sequence]!) return
-      const token = Number(tokens[row]!), text = this.tokens[sequence]!
+      const token = tokens[row]!, text = this.tokens[sequence]!
       text.push(token)
       const last = this.step >= this.plan.maxNewTokens || this.plan.isFinished(text, sequence, this.promptLengths[sequence]!)
       if (last) this.finished[sequence] = true

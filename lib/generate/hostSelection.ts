@@ -81,14 +81,14 @@ function whole(values: Float32Array, rows: number, origin: Int32Array): HostLogi
 }
 
 /** In the order of the vocabulary, in which sampling adds up: the same token as from all logits. */
-function listed(values: Float32Array, indices: ArrayLike<number | bigint>, columns: number, origin: Int32Array): HostLogits {
+function listed(values: Float32Array, indices: Int32Array, columns: number, origin: Int32Array): HostLogits {
   const out = new Float32Array(origin.length * columns), tokens = new Int32Array(origin.length * columns)
   origin.forEach((row, at) => {
     const first = row * (columns + 1)
-    const order = Array.from({ length: columns }, (_, i) => first + i).sort((a, b) => Number(indices[a]!) - Number(indices[b]!))
+    const order = Array.from({ length: columns }, (_, i) => first + i).sort((a, b) => indices[a]! - indices[b]!)
     order.forEach((from, i) => {
       out[at * columns + i] = values[from]!
-      tokens[at * columns + i] = Number(indices[from]!)
+      tokens[at * columns + i] = indices[from]!
     })
   })
   return { values: out, columns, tokens }
