@@ -2,7 +2,7 @@ import { DTypeError, ShapeError } from '../errors.js'
 import { recorded } from '../autograd/tape.js'
 import { dtypeId } from '../tensor/dtype.js'
 import { native } from '../tensor/native.js'
-import { empty, type Tensor } from '../tensor/tensor.js'
+import { empty, sizeOf, type Tensor } from '../tensor/tensor.js'
 import { broadcastShape, reshape, sumTo, withBroadcast } from './view.js'
 
 /**
@@ -14,12 +14,17 @@ import { broadcastShape, reshape, sumTo, withBroadcast } from './view.js'
 export function matmul(a: Tensor, b: Tensor, { alpha = 1 }: { alpha?: number } = {}): Tensor {
   if (a.rank === 0 || b.rank === 0) throw new ShapeError('matmul: a scalar has no rows and columns; use mul')
   if (a.rank === 1) {
-    const y = matmul(reshape(a, [1, a.shape[0]!]), b.rank === 1 ? reshape(b, [b.shape[0]!, 1]) : b, { alpha })
-    return reshape(y, b.rank === 1 ? [] : y.shape.toSpliced(-2, 1))
+    const y = inShape(a, [1, a.size], row => matmul(row, b, { alpha }))
+    return only(y, b.rank === 1 ? [] : y.shape.toSpliced(-2, 1))
   }
   if (b.rank === 1) {
-    const y = matmul(a, reshape(b, [b.shape[0]!, 1]), { alpha })
-    return reshape(y, y.shape.slice(0, -1))
+    const y = inShape(b, [b.size, 1], column => matmul(a, column, { alpha }))
+    return only(y, y.shape.slice(0, -1))
+  }
+  if (b.rank === 2 && a.rank > 2) {
+    // One product of all rows, so that the gradient of b is one product too.
+    const rows = a.shape.slice(0, -1), y = inShape(a, [sizeOf(rows), a.shape.at(-1)!], flat => matmul(flat, b, { alpha }))
+    return only(y, [...rows, b.shape[1]!])
   }
   if (a.dtype !== b.dtype) throw new DTypeError(`matmul: a is ${a.dtype} and b ${b.dtype}. Convert one of them with .to(dtype)`)
   const [M, K] = a.shape.slice(-2) as [number, number], [rows, N] = b.shape.slice(-2) as [number, number]
@@ -35,7 +40,24 @@ export function matmul(a: Tensor, b: Tensor, { alpha = 1 }: { alpha?: number } =
   })
 }
 
-/** A handle of `x` (whose memory is `raw`), repeated over the batch, with rows and columns exchanged. */
+/** What `use` makes of `x` in another shape; the view is gone afterwards. */
+function inShape(x: Tensor, shape: readonly number[], use: (x: Tensor) => Tensor): Tensor {
+  const view = reshape(x, shape)
+  try {
+    return use(view)
+  } finally {
+    view.dispose()
+  }
+}
+
+/** `y` in another shape, and in no other any more. */
+function only(y: Tensor, shape: readonly number[]): Tensor {
+  const view = reshape(y, shape)
+  y.dispose()
+  return view
+}
+
+/** Calls `use` with a handle of `x` (whose memory is `raw`), repeated over the batch, with rows and columns exchanged. */
 function withLast2Swapped(raw: number, x: Tensor, shape: readonly number[], use: (handle: number) => void): void {
   const lead = shape.length - x.rank, { strides } = x
   const steps = shape.map((_, d) => d < lead || (x.shape[d - lead] === 1 && d < shape.length - 2) ? 0 : strides[d - lead]!)
@@ -58,7 +80,7 @@ function product(a: number, b: number, shape: readonly number[], x: Tensor, targ
   const repeated = native.alloc(dtypeId(x.dtype), x.device.index, shape.length, ...shape)
   try {
     native.matmul(a, b, repeated, 0, 0, 0, 0, 0, alpha)
-    sumTo(repeated, shape, x.shape, target)
+    sumTo(repeated, shape, x.shape, target, x.strides)
   } finally {
     native.destroy(repeated)
   }

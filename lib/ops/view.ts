@@ -173,13 +173,16 @@ export function withBroadcast(x: Tensor, shape: readonly number[], use: (handle:
   }
 }
 
-/** @internal The gradient of a broadcast: sums `dy` (contiguous, of shape `shape`) over the dimensions along which `to` was repeated, into a gradient of shape `to`. */
-export function sumTo(dy: number, shape: readonly number[], to: readonly number[], target: number): void {
+/**
+ * @internal The gradient of a broadcast: sums `dy` (contiguous, of shape `shape`) over the dimensions along which `to` was repeated, into a gradient of shape `to` and
+ * of the given strides (those of the tensor: the gradient of a view is a view).
+ */
+export function sumTo(dy: number, shape: readonly number[], to: readonly number[], target: number, strides: readonly number[] = contiguousStrides(to)): void {
   if (target === 0) return
   const lead = shape.length - to.length
   if (lead === 0 && shape.every((n, d) => n === to[d])) { native.copy(dy, target); return }
   const kept = shape.map((_, d) => d < lead ? 1 : to[d - lead]!)
-  const view = native.view(Math.abs(target), 0, kept.length, ...kept, ...contiguousStrides(kept))
+  const view = native.view(Math.abs(target), 0, kept.length, ...kept, ...new Array<number>(lead).fill(1), ...strides)
   try {
     native.reduce(dy, target < 0 ? -view : view, reduceOps.sum)
   } finally {
@@ -210,6 +213,6 @@ export function expand(x: Tensor, shape: readonly number[]): Tensor {
   if (fits.length !== to.length || fits.some((n, d) => n !== to[d])) throw new ShapeError(`expand: [${x.shape.join(', ')}] does not expand to [${shape.join(', ')}]`)
   const y = emptyLike(x, to)
   withBroadcast(x, to, handle => { native.copy(handle, y.raw) })
-  const { shape: from } = x
-  return recorded(y, { name: 'expand', inputs: [x] }, (dy, into) => { sumTo(dy, to, from, into(x)); })
+  const { shape: from, strides } = x
+  return recorded(y, { name: 'expand', inputs: [x] }, (dy, into) => { sumTo(dy, to, from, into(x), strides) })
 }

@@ -1,0 +1,156 @@
+import { describe, expect, test } from '@jest/globals'
+import { ShapeError } from '#lib/errors.js'
+import { backward } from '#lib/autograd/backward.js'
+import { tensor, zeros } from '#lib/tensor/create.js'
+import { memory } from '#lib/tensor/device.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
+import type { Tensor } from '#lib/tensor/tensor.js'
+import type { Activation } from '#lib/ops/codes.js'
+import { linear } from '#lib/ops/linear.js'
+import { transpose } from '#lib/ops/view.js'
+import { normal, opCases, type Array64, type OpCase } from './opCases.js'
+
+/** erfc for the reference: 1 - erf by its series, or the continued fraction of the tail. */
+function erfc(x: number): number {
+  if (x < 0) return 2 - erfc(-x)
+  if (x < 2.5) {
+    let term = x, sum = x
+    for (let n = 1; n < 80; n++) {
+      term *= -x * x / n
+      sum += term / (2 * n + 1)
+    }
+    return 1 - 2 / Math.sqrt(Math.PI) * sum
+  }
+  let tail = 0
+  for (let k = 60; k > 0; k--) tail = k / 2 / (x + tail)
+  return Math.exp(-x * x) / Math.sqrt(Math.PI) / (x + tail)
+}
+
+const activate: Record<Activation, (x: number) => number> = {
+  none: x => x,
+  relu: x => Math.max(x, 0),
+  gelu: x => x / 2 * erfc(-x / Math.SQRT2),
+  geluTanh: x => x / 2 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  silu: x => x / (1 + Math.exp(-x)),
+}
+
+/** activation(x Wᵀ + b), with W `[out, in]`. */
+function reference(x: Array64, weight: Array64, bias: Array64 | undefined, activation: Activation = 'none'): Array64 {
+  const [N, K] = weight.shape as [number, number], rows = x.shape.slice(0, -1).reduce((a, b) => a * b, 1)
+  const data = new Float64Array(rows * N)
+  for (let m = 0; m < rows; m++) {
+    for (let n = 0; n < N; n++) {
+      let sum = bias?.data[n] ?? 0
+      for (let k = 0; k < K; k++) sum += x.data[m * K + k]! * weight.data[n * K + k]!
+      data[m * N + n] = activate[activation](sum)
+    }
+  }
+  return { shape: [...x.shape.slice(0, -1), N], data }
+}
+
+const bias = (N: number) => ({ ...normal([N], { seed: 3 }), dtype: 'float32' as const, gradient: true })
+const scaled = (N: number, K: number) => normal([N, K], { seed: 2, std: K ** -0.5 })
+
+const plain = (shape: number[], N: number, activation?: Activation): OpCase => ({
+  name: `[${shape.join(', ')}] to ${N}${activation ? ` with ${activation}` : ''}`,
+  inputs: { x: normal(shape, { seed: 1 }), weight: scaled(N, shape.at(-1)!), bias: bias(N) },
+  run: ({ x, weight, bias }) => linear(x!, weight!, bias, activation ? { activation } : {}),
+  reference: ({ x, weight, bias }) => reference(x!, weight!, bias, activation),
+  ulps: 6,
+})
+
+opCases('linear', [
+  plain([3, 17], 65),
+  plain([1, 65], 257),
+  plain([65, 257], 3),
+  plain([2, 3, 17], 33),
+  plain([17], 5),
+  ...(['relu', 'gelu', 'geluTanh', 'silu'] as const).map(a => plain([17, 33], 19, a)),
+  {
+    name: 'without bias',
+    inputs: { x: normal([2, 5, 17], { seed: 1 }), weight: scaled(65, 17) },
+    run: ({ x, weight }) => linear(x!, weight!),
+    reference: ({ x, weight }) => reference(x!, weight!, undefined),
+  },
+  {
+    name: 'a weight [in, out], as GPT-2 keeps it',
+    inputs: { x: normal([5, 17], { seed: 1 }), weight: normal([17, 33], { seed: 4, std: 0.25 }), bias: bias(33) },
+    run: ({ x, weight, bias }) => linear(x!, transpose(weight!), bias, { activation: 'geluTanh' }),
+    reference: ({ x, weight, bias }) => {
+      const turned = Float64Array.from({ length: 17 * 33 }, (_, i) => weight!.data[(i % 17) * 33 + Math.floor(i / 17)]!)
+      return reference(x!, { shape: [33, 17], data: turned }, bias, 'geluTanh')
+    },
+    ulps: 6,
+  },
+  {
+    name: 'a tensor as its own weight',
+    inputs: { x: normal([9, 9], { seed: 5, std: 0.5 }) },
+    run: ({ x }) => linear(x!, x!),
+    reference: ({ x }) => reference(x!, x!, undefined),
+  },
+])
+
+const random = (shape: number[], seed: number, requiresGrad = true): Tensor => tensor(Float32Array.from(normal(shape, { seed }).data), shape, { requiresGrad })
+
+describe('linear', () => {
+  test('under autocast computes in half precision and gives the float32 weight a float32 gradient', () => {
+    scope(() => {
+      const x = random([7, 40], 1), weight = random([24, 40], 2), b = random([24], 3)
+      const gradients = (precision: 'float32' | 'bfloat16') => {
+        for (const t of [x, weight, b]) { t.grad?.dispose(); t.grad = undefined }
+        const y = autocast(precision, () => linear(x, weight, b, { activation: 'gelu' }))
+        expect(y.dtype).toBe(precision)
+        backward(y, tensor(Float32Array.from({ length: y.size }, () => 1), y.shape, { dtype: precision }))
+        return [y, x.grad!, weight.grad!, b.grad!].map(t => { expect(t === y || t.dtype === 'float32').toBe(true); return [...t.dataSync()].map(Number) })
+      }
+      const exact = gradients('float32'), half = gradients('bfloat16')
+      exact.forEach((values, i) => {
+        const size = Math.sqrt(values.reduce((s, v) => s + v * v, 0)), off = Math.sqrt(values.reduce((s, v, j) => s + (v - half[i]![j]!) ** 2, 0))
+        expect(off / size).toBeLessThan(0.01)
+        expect(off).toBeGreaterThan(0)
+      })
+    })
+  })
+
+  test('gives a bias its gradient when the weight is frozen, and a frozen input none', () => {
+    scope(() => {
+      const x = random([5, 4], 1, false), weight = random([3, 4], 2, false), b = random([3], 3)
+      const y = linear(x, weight, b)
+      backward(y, tensor([[1, 2, 3], [1, 1, 1], [0, 0, 0], [2, 0, 0], [0, 0, 1]]))
+      expect([...b.grad!.dataSync()]).toEqual([4, 3, 5])
+      expect([x.grad, weight.grad]).toEqual([undefined, undefined])
+    })
+  })
+
+  test('accumulates over two backward passes', () => {
+    scope(() => {
+      const x = random([5, 4], 1), weight = random([3, 4], 2), b = random([3], 3)
+      const step = () => { const y = linear(x, weight, b); backward(y, tensor(Float32Array.from({ length: 15 }, (_, i) => i % 4), [5, 3])) }
+      step()
+      const once = [x, weight, b].map(t => [...t.grad!.dataSync()].map(Number))
+      step()
+      const twice = [x, weight, b].map(t => [...t.grad!.dataSync()].map(Number))
+      twice.forEach((values, i) => { values.forEach((v, j) => { expect(v).toBeCloseTo(2 * once[i]![j]!, 5) }) })
+    })
+  })
+
+  test('refuses a weight of another width, and says what came', () => {
+    expect(() => linear(zeros([2, 3]), zeros([5, 4]))).toThrow(ShapeError)
+    expect(() => linear(zeros([2, 3]), zeros([5, 4]))).toThrow(/\[2, 3\] and the weight \[5, 4\]/)
+    expect(() => linear(zeros([2, 4]), zeros([5, 4]), zeros([4]))).toThrow(ShapeError)
+    expect(() => linear(zeros([]), zeros([5, 4]))).toThrow(ShapeError)
+  })
+
+  test('leaves nothing behind', () => {
+    const x = zeros([2, 3, 4], { requiresGrad: true }), weight = zeros([5, 4], { requiresGrad: true }), b = zeros([5], { requiresGrad: true })
+    const before = memory().tensors
+    for (const activation of ['none', 'relu', 'gelu'] as const) {
+      for (const precision of ['float32', 'bfloat16'] as const) {
+        autocast(precision, () => { linear(x, weight, b, { activation }).dispose() })
+        noGrad(() => { autocast(precision, () => { linear(x, weight, b, { activation }).dispose() }) })
+        expect(memory().tensors).toBe(before)
+      }
+    }
+    for (const t of [x, weight, b]) t.dispose()
+  })
+})
