@@ -3,6 +3,7 @@ import { native } from '../tensor/native.js'
 import { generator } from '../tensor/random.js'
 import { context, enableGrad, noGrad, scope, withContext } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
+import { contiguous } from '../ops/copy.js'
 import { backwardMany } from './backward.js'
 import { recorded } from './tape.js'
 
@@ -11,8 +12,9 @@ import { recorded } from './tape.js'
  * (Chen et al. 2016, https://arxiv.org/abs/1604.06174). The gradients are the same bits.
  * @param fn of tensors, returning one tensor; parameters that it uses get their gradients as well
  */
-export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
-  if (!context().grad) return fn(...inputs)
+export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...given: Tensor[]): Tensor {
+  if (!context().grad) return fn(...given)
+  const inputs = given.map(contiguous)   // in the backward pass they are leaves, which views cannot be
   if (!inputs.some(x => x.requiresGrad))
     throw new AutogradError('checkpoint: no input requires a gradient, so the gradients of parameters inside would be lost. Checkpoint from the first block on, behind the embedding')
   const random = generator.state()

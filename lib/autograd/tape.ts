@@ -103,7 +103,7 @@ export function recordedMany<T extends readonly Tensor[]>(
   ys.forEach((y, i) => {
     y.node = node
     y.output = i
-    y.requiresGrad = true
+    y.flows()
     node.reference()
   })
   return ys

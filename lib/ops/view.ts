@@ -16,7 +16,7 @@ function viewOf(x: Tensor, shape: readonly number[], strides: readonly number[],
   const root = x.geometry?.root ?? x
   const y = new Tensor(handle, shape, x.dtype, x.device, { root, offset: (x.geometry?.offset ?? 0) + offset, strides, ...parts })
   if (x.requiresGrad && context().grad) {
-    y.requiresGrad = true
+    y.flows()
     const node = nodeOf(x)
     if (node) {
       node.reference()
@@ -202,8 +202,7 @@ export function broadcastShape(name: string, a: readonly number[], b: readonly n
 
 /** The same values outside of the graph. */
 export function detach(x: Tensor): Tensor {
-  const y = x.over(native.share(x.handle))
-  return y
+  return x.over(native.share(x.handle))
 }
 
 /** `x` repeated to `shape` along dimensions of size 1 (and new leading ones), as a tensor of its own. Ops broadcast by themselves: this is for the rest. */

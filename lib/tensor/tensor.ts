@@ -1,4 +1,4 @@
-import { DTypeError, ShapeError } from '../errors.js'
+import { AutogradError, DTypeError, ShapeError } from '../errors.js'
 import { device as deviceOf, type Device } from './device.js'
 import { type DType, dtypeId, rawArray, type TypedArray } from './dtype.js'
 import { native, waitFor } from './native.js'
@@ -89,8 +89,12 @@ export class Tensor {
   set requiresGrad(value: boolean) {
     if (value && this.dtype !== 'float32' && this.dtype !== 'float16' && this.dtype !== 'bfloat16')
       throw new DTypeError(`requiresGrad: only floating tensors have gradients, this one is ${this.dtype}`)
+    if (value && this.geometry && !this.differentiable)
+      throw new AutogradError('requiresGrad: a view shares its memory with another tensor and cannot have a gradient of its own. Use clone() first')
     this.differentiable = value
   }
+  /** @internal Gradients flow through it: an output of a recorded op, or a view of such a tensor. */
+  flows(): void { this.differentiable = true }
 
   /** Whether the tensor was freed. Any use of a freed tensor throws DisposedError. */
   get isDisposed(): boolean { return this.disposed }

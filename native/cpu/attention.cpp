@@ -42,17 +42,18 @@ template <Start S> void addTile(const Tile& t, const Band& band, const Scratch& 
   }
 }
 
-template <class T>
-void finishRow(const Attention& a, const Sequence& s, int64_t head, int64_t query, const float* result, int64_t panelStride, float largest, float sum, float keep) {
-  const int64_t dim = a.q.sizes[3];
-  T* y = rowsOf<T>(a.y, s.batch, s.firstQuery + query, head).data;
+// lse of consecutive queries from `query`; its rows are contiguous.
+void writeLse(const Attention& a, const Sequence& s, int64_t head, int64_t query, int64_t queries, const float* largest, const float* sum) {
+  if (!a.lse) return;
+  float* lse = a.lse.as<float>() + (s.batch * a.q.sizes[2] + head) * a.q.sizes[1] + s.firstQuery + query;
+  for (int64_t i = 0; i < queries; i += kWidth) {
+    const int64_t n = queries - i;
+    storePartial(lse + i, fma(loadPartial(largest + i, n), splat(kLn2), log(loadPartial(sum + i, n))), n);
+  }
+}
+template <class T> void writeResult(T* y, const float* result, int64_t panelStride, int64_t dim, float sum, float keep) {
   if (sum == 0.f) writeZeros(y, dim);
   else writeRow(y, result, panelStride, dim, keep / sum, false);
-  if (a.lse) {
-    float lanes[kWidth];
-    store(lanes, log(splat(sum)));
-    a.lse.as<float>()[(s.batch * a.q.sizes[2] + head) * a.q.sizes[1] + s.firstQuery + query] = largest * kLn2 + lanes[0];
-  }
 }
 
 template <class T> void forwardBlock(const Attention& a, const Sequence& sequence, int64_t head, int64_t query, Scratch& s) {
@@ -88,8 +89,9 @@ template <class T> void forwardBlock(const Attention& a, const Sequence& sequenc
     if (key == begin) addTile<Start::zero>(t, mask.band, s, dim);
     else addTile<Start::scale>(t, mask.band, s, dim);
   }
-  for (int64_t i = 0; i < queries; i++)
-    finishRow<T>(a, sequence, head, query + i, s.result + i * kPanel, Scratch::kPanelFloats, s.online.largest[i], s.online.sum[i], dropout.scale);
+  const Rows<T> y = rowsOf<T>(a.y, sequence.batch, sequence.firstQuery + query, head);
+  for (int64_t i = 0; i < queries; i++) writeResult(y[i], s.result + i * kPanel, Scratch::kPanelFloats, dim, s.online.sum[i], dropout.scale);
+  writeLse(a, sequence, head, query, queries, s.online.largest, s.online.sum);
 }
 
 template <class T> void fewRange(const Attention& a, const Sequence& s, int64_t head, int64_t from, int64_t to, FewScratch& scratch) {
@@ -103,7 +105,9 @@ template <class T> void fewWhole(const Attention& a, const Sequence& s, int64_t 
   FewScratch& scratch = FewScratch::in(memory, dim);
   fewRange<T>(a, s, head, 0, s.keys, scratch);
   // The result is one run of columns: as panels, each goes on where the one before ends.
-  for (int64_t i = 0; i < s.queries; i++) finishRow<T>(a, s, head, i, scratch.result + i * row, kPanel, scratch.largest[i], scratch.sum[i], 1.f);
+  const Rows<T> y = rowsOf<T>(a.y, s.batch, s.firstQuery, head);
+  for (int64_t i = 0; i < s.queries; i++) writeResult(y[i], scratch.result + i * row, kPanel, dim, scratch.sum[i], 1.f);
+  writeLse(a, s, head, 0, s.queries, scratch.largest, scratch.sum);
 }
 
 // With one query, the query heads that share a key/value head are queries of that head: they see the same keys, which are then read once.
@@ -161,7 +165,9 @@ template <class T> void runSplit(const Attention& a, const Sequences& sequences,
           sum += lanes[0] * x[queries + i];
           for (int64_t d = 0; d < dim; d++) s.result[d] += lanes[0] * x[2 * queries + i * dim + d];
         }
-        finishRow<T>(a, sequences[unit / heads], unit % heads, i, s.result, kPanel, largest, sum, 1.f);
+        const Sequence sequence = sequences[unit / heads];
+        writeResult(rowsOf<T>(a.y, sequence.batch, i, unit % heads).data, s.result, kPanel, dim, sum, 1.f);
+        writeLse(a, sequence, unit % heads, i, 1, &largest, &sum);
       }
   });
 }

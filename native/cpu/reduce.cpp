@@ -95,7 +95,11 @@ const FloatOp& floatOpFor(ReduceOp op) {
   }
 }
 
-int64_t integerIdentity(ReduceOp op) { return op == ReduceOp::max ? INT64_MIN : op == ReduceOp::min ? INT64_MAX : op == ReduceOp::prod ? 1 : 0; }
+// Of bool, max is `any` and min is `all`: false and true of nothing.
+int64_t integerIdentity(ReduceOp op, DType t) {
+  const bool isBool = t == DType::b8;
+  return op == ReduceOp::max ? (isBool ? 0 : INT64_MIN) : op == ReduceOp::min ? (isBool ? 1 : INT64_MAX) : op == ReduceOp::prod ? 1 : 0;
+}
 int64_t joinIntegers(ReduceOp op, int64_t a, int64_t b) {
   switch (op) {
     case ReduceOp::max: return a > b ? a : b;
@@ -238,12 +242,13 @@ void run(const Reduce& a, Context& c) {
   if (p.kept.total == 0) return;
   const auto op = static_cast<ReduceOp>(a.op);
   if (!isFloat(a.x.dtype)) {
+    const int64_t identity = integerIdentity(op, a.x.dtype);
     reduceAlong<int64_t>(
-        a, p, c, integerIdentity(op),
+        a, p, c, identity,
         [&](const View& x, const Block& b) {
           alignas(64) int64_t buffer[kBlock];
           const int64_t* values = readInts(p.reduced, 0, x, b, buffer);
-          int64_t r = integerIdentity(op);
+          int64_t r = identity;
           for (int64_t i = 0; i < b.count; i++) r = joinIntegers(op, r, values[i]);
           return r;
         },

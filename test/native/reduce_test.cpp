@@ -130,6 +130,11 @@ void integers() {
     close(std::string(k.isa) + " any", y, {1, 1, 0}, 0);
     c.run(k, Reduce{x.in(), y.grad(), static_cast<int64_t>(ReduceOp::min)});
     close(std::string(k.isa) + " all", y, {1, 0, 0}, 0);
+    Tensor nothing(DType::b8, {3, 0});
+    c.run(k, Reduce{nothing.in(), y.grad(), static_cast<int64_t>(ReduceOp::max)});
+    close(std::string(k.isa) + " any of nothing", y, {0, 0, 0}, 0);
+    c.run(k, Reduce{nothing.in(), y.grad(), static_cast<int64_t>(ReduceOp::min)});
+    close(std::string(k.isa) + " all of nothing", y, {1, 1, 1}, 0);
   }
 }
 

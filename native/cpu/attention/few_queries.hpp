@@ -29,7 +29,7 @@ struct FewScratch {
   }
 };
 
-// scores[l] = q . K[keys[l]] for n <= kWidth keys: one vector of partial sums a key, then a transposition to add them up.
+// scores[l] = q . K[keys[l]] for n <= kWidth keys: one vector of partial sums a key, then those are added up together.
 template <class T> WW_INLINE F32 dotProducts(const float* q, Rows<const T> k, const int64_t* keys, int64_t n, int64_t dim) {
   F32 sums[kWidth];
   const int64_t whole = dim / kWidth * kWidth;
@@ -42,12 +42,7 @@ template <class T> WW_INLINE F32 dotProducts(const float* q, Rows<const T> k, co
     }
     sums[l] = s;
   }
-  transpose(sums);
-#pragma GCC unroll 4
-  for (int step = kWidth / 2; step > 0; step /= 2)
-#pragma GCC unroll 8
-    for (int i = 0; i < step; i++) sums[i] = sums[i] + sums[i + step];
-  return sums[0];
+  return sumOfEach(sums);
 }
 
 // result = shrink * result + sum over l of p[l] V[keys[l]].

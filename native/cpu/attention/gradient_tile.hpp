@@ -22,12 +22,19 @@ struct QueryBlock {
   }
 };
 
-template <class T> float dot(const T* x, const T* y, int64_t n) {
-  F32 s[2] = {zero(), zero()};
-  int64_t c = 0;
-  for (int u = 0; c + kWidth <= n; c += kWidth, u ^= 1) s[u] = fma(load(x + c), load(y + c), s[u]);
-  if (c < n) s[0] = fma(loadPartial(x + c, n - c), loadPartial(y + c, n - c), s[0]);
-  return sum(s[0] + s[1]);
+// x[i] . y[i] for `rows` rows, one a lane.
+template <class T> WW_INLINE F32 rowProducts(Rows<const T> x, Rows<const T> y, int64_t rows, int64_t n) {
+  F32 sums[kWidth];
+  const int64_t whole = n / kWidth * kWidth;
+  for (int64_t i = 0; i < kWidth; i++) {
+    F32 s = zero();
+    if (i < rows) {
+      for (int64_t c = 0; c < whole; c += kWidth) s = fma(load(x[i] + c), load(y[i] + c), s);
+      if (whole < n) s = fma(loadPartial(x[i] + whole, n - whole), loadPartial(y[i] + whole, n - whole), s);
+    }
+    sums[i] = s;
+  }
+  return sumOfEach(sums);
 }
 
 // Queries that do not exist, or see no key, get lse = infinity: all their probabilities are then zeros.
@@ -46,7 +53,10 @@ void packQueries(const AttentionBackward& a, const Sequence& s, int64_t head, in
   for (int64_t i = 0; i < kTile; i++) {
     const bool seen = i < queries && lse[i] != -__builtin_inff();
     b.lse[i] = seen ? lse[i] * kLog2e : __builtin_inff();
-    b.delta[i] = seen ? dot(dy[i], y[i], dim) : 0.f;
+  }
+  for (int64_t i = 0; i < queries; i += kWidth) {
+    const F32 products = rowProducts(Rows<const T>{dy[i], dy.stride}, Rows<const T>{y[i], y.stride}, queries - i, dim);
+    store(b.delta + i, select(eq(load(b.lse + i), splat(__builtin_inff())), zero(), products));
   }
 }
 

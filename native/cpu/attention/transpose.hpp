@@ -46,4 +46,14 @@ WW_INLINE void transpose(F32 (&x)[kWidth]) {
   exchange<4>(x);
 }
 
+// Lane l is the sum of the lanes of x[l], always added in the same order.
+WW_INLINE F32 sumOfEach(F32 (&x)[kWidth]) {
+  transpose(x);
+#pragma GCC unroll 4
+  for (int step = kWidth / 2; step > 0; step /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < step; i++) x[i] = x[i] + x[i + step];
+  return x[0];
+}
+
 }  // namespace warpweft::cpu::WW_ISA::attention

@@ -1,0 +1,56 @@
+import { memory } from '../tensor/device.js'
+import type { LogEntry } from './trainingLog.js'
+
+/** Sums since the last log entry: small JSON, for checkpoints. */
+export interface WindowState { lossSum: number, tokens: number, seconds: number, skippedSteps: number }
+
+/** A step whose numbers are known. */
+export interface FinishedStep {
+  readonly step: number
+  readonly epoch: number
+  readonly learningRate: number
+  readonly tokens: number
+  readonly lossSum: number
+  readonly gradNorm: number
+  /** Since the step before was finished, or the training went on after a pause. */
+  readonly seconds: number
+}
+
+/** Gathers steps until the next log entry. */
+export class LogWindow {
+  private sums: WindowState = { lossSum: 0, tokens: 0, seconds: 0, skippedSteps: 0 }
+  private steps = 0
+
+  /** A step whose gradient was NaN or infinite has no loss that could be added to others. */
+  add({ lossSum, tokens, gradNorm, seconds }: FinishedStep): void {
+    this.steps++
+    this.sums.seconds += seconds
+    if (Number.isFinite(gradNorm) && Number.isFinite(lossSum)) {
+      this.sums.lossSum += lossSum
+      this.sums.tokens += tokens
+    } else {
+      this.sums.skippedSteps++
+    }
+  }
+
+  get isEmpty(): boolean { return this.sums.tokens === 0 }
+  /** A target token. */
+  get loss(): number { return this.sums.tokens > 0 ? this.sums.lossSum / this.sums.tokens : NaN }
+  get tokensPerSecond(): number { return this.sums.seconds > 0 ? this.sums.tokens / this.sums.seconds : 0 }
+  get secondsPerStep(): number { return this.steps > 0 ? this.sums.seconds / this.steps : 0 }
+
+  /** The entry for all steps since the last one; a new window begins. Losses are a target token, in nats. */
+  close({ step, epoch, learningRate, gradNorm }: FinishedStep): LogEntry {
+    const { skippedSteps } = this.sums
+    const entry = {
+      step, epoch, loss: this.loss, learningRate, gradNorm, tokensPerSecond: this.tokensPerSecond,
+      memoryPeakBytes: memory().peakBytes, ...(skippedSteps > 0 ? { skippedSteps } : {}),
+    }
+    this.sums = { lossSum: 0, tokens: 0, seconds: 0, skippedSteps: 0 }
+    this.steps = 0
+    return entry
+  }
+
+  state(): WindowState { return { ...this.sums } }
+  restore(state: WindowState): void { this.sums = { ...state } }
+}

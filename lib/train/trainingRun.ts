@@ -1,0 +1,395 @@
+import { readFileSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { AbortedError, CheckpointError, ConfigError, NumericsError } from '../errors.js'
+import type { Module } from '../nn/module.js'
+import { ExponentialMovingAverage } from '../optim/ema.js'
+import type { MetricSchedule } from '../optim/schedules/metricSchedules.js'
+import { followsMetric, type Schedule } from '../optim/schedules/schedule.js'
+import { manualSeed } from '../tensor/random.js'
+import { BestMetric } from './bestMetric.js'
+import type { TrainerCallback, TrainingEvent } from './callbacks.js'
+import { loadEvaluatedWeights, readCheckpoint, writeCheckpoint, type CheckpointParts, type TrainerState } from './checkpoint.js'
+import { checkpointName, listedCheckpoints, removeCheckpoint } from './checkpointList.js'
+import { evaluate } from './evaluation.js'
+import { Interruption } from './interruption.js'
+import { LogWindow } from './logWindow.js'
+import { saveModel } from './modelDirectory.js'
+import { optimizerFor, scheduleOf, type AnyOptimizer } from './optimization.js'
+import { prepareOutputFolder } from './outputFolder.js'
+import { progressFor, type Progress } from './progress.js'
+import { epochsOf, isTrainingData, sourceOf, type BatchSource, type Metrics, type SavedTokenizer, type TrainingData, type TrainingTask } from './task.js'
+import { TrainingLog, type LogEntry } from './trainingLog.js'
+import type { TrainingSettings } from './trainingOptions.js'
+import { queueStep, type QueuedStep, type StepParts } from './trainingStep.js'
+
+/** How a training ended, and what came of it. */
+export interface TrainingResult {
+  /** Optimizer steps taken, also those of the runs that this one resumed. */
+  step: number
+  epoch: number
+  /** Training loss a target token, in nats, of the last log entry or of the steps after it. */
+  loss: number
+  /** Of the last evaluation of this run. */
+  metrics: Metrics | undefined
+  best: { metric: string, value: number, step: number } | undefined
+  /** Why it ended: all steps are taken, patience is over, time is over, a callback asked, or a signal came. */
+  stopReason: 'maxSteps' | 'earlyStopping' | 'maxTime' | 'callback' | 'interrupted'
+  /** Whether a signal (SIGINT, SIGTERM, the caller's) ended it: it can be resumed. */
+  interrupted: boolean
+  signal: 'SIGINT' | 'SIGTERM' | undefined
+  /** The newest checkpoint of this run, and the best one. */
+  checkpoint: string | undefined
+  bestCheckpoint: string | undefined
+  /** The checkpoint that this run began with. */
+  resumedFrom: string | undefined
+  /** Target tokens, and seconds of computing without evaluations and saving, of all runs. */
+  tokens: number
+  seconds: number
+  /** Steps left out because their gradient was NaN or infinite. */
+  skippedSteps: number
+}
+
+/** A gradient that is not finite so many times in a row will not become so. */
+const mostSkippedInARow = 20
+
+/** One training from its beginning, or from a checkpoint, to its end. */
+export class TrainingRun implements StepParts, CheckpointParts {
+  readonly task: TrainingTask
+  readonly batches: BatchSource<unknown>
+  private readonly totalSteps: number
+  readonly optimizer: AnyOptimizer
+  private readonly schedule: Schedule | MetricSchedule
+  readonly ema: ExponentialMovingAverage | undefined
+  private readonly best: BestMetric
+  private readonly interruption: Interruption
+  private readonly progress: Progress
+  private readonly callbacks: readonly TrainerCallback[]
+  private readonly window = new LogWindow()
+  private log: TrainingLog | undefined
+  private queued: (QueuedStep & { step: number, epoch: number, learningRate: number })[] = []
+
+  private step = 0
+  private microStep = 0
+  private totals = { tokens: 0, seconds: 0, skippedSteps: 0, skippedInARow: 0 }
+  private lastLoss = NaN
+  private metrics: Metrics | undefined
+  private evaluatedStep: number | null = null
+  /** An evaluation of this step was cut short. */
+  private evaluationDue = false
+  private savedStep: number | undefined
+  private bestCheckpoint: string | undefined
+  private resumedFrom: string | undefined
+  private stopReason: TrainingResult['stopReason'] | undefined
+  private began = 0
+  private lastFinished = 0
+
+  constructor(readonly model: Module, data: TrainingTask | TrainingData, private readonly settings: TrainingSettings) {
+    this.task = isTrainingData(data) ? data.taskFor(model, settings) : data
+    this.batches = sourceOf(this.task.batches)
+    this.totalSteps = stepsOf(settings, this.batches)
+    this.best = new BestMetric(settings)
+    if (settings.gradientCheckpointing && !('activationCheckpointing' in model))
+      throw new ConfigError(`Trainer: gradientCheckpointing needs a model with the property activationCheckpointing; ${model.constructor.name} has none.`)
+    this.schedule = scheduleOf(model, settings, this.totalSteps, this.best.greaterIsBetter)
+    this.requireEvaluations()
+    this.optimizer = settings.optimizer ?? optimizerFor(model, settings)
+    this.ema = settings.emaDecay === undefined ? undefined : new ExponentialMovingAverage(model, settings.emaDecay)
+    this.progress = progressFor(settings.disableProgress)
+    this.interruption = new Interruption(settings.handleSignals, settings.signal, line => { this.progress.notice(line) })
+    this.callbacks = 'length' in settings.callbacks ? settings.callbacks : [settings.callbacks]
+  }
+
+  async train(): Promise<TrainingResult> {
+    const { settings, model } = this
+    manualSeed(settings.seed)
+    await this.prepare()
+    const checkpointing = model as { activationCheckpointing?: boolean }
+    if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = true
+    model.train()
+    this.interruption.begin()
+    this.progress.begin(this.step, this.totalSteps)
+    try {
+      await this.tell('onTrainBegin', {})
+      await this.takeSteps()
+      const result = await this.finish()
+      await this.tell('onTrainEnd', { result })
+      return result
+    } finally {
+      // An error leaves what is queued behind it without a reader.
+      await Promise.allSettled(this.queued.map(({ values }) => values))
+      this.queued = []
+      model.zeroGrad()
+      if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = false
+      this.progress.end()
+      this.interruption.end()
+    }
+  }
+
+  /** Writes a checkpoint of where the training stands. @throws CheckpointError */
+  async writeTo(directory: string): Promise<void> {
+    await this.drain()
+    if (this.best.best?.step === this.step) this.bestCheckpoint = directory
+    await writeCheckpoint(directory, this, this.state())
+  }
+
+  /** Loss and metrics of the model as it is, with the averages in place where there are some. */
+  async evaluate(): Promise<Metrics> {
+    this.ema?.swap()
+    try {
+      return await evaluate(this.model, this.task, this.settings.precision, this.interruption.signal)
+    } finally {
+      this.ema?.swap()
+    }
+  }
+
+  /** Frees optimizer state and averages. */
+  dispose(): void {
+    if (this.optimizer !== this.settings.optimizer) this.optimizer.dispose()
+    this.ema?.dispose()
+  }
+
+  get tokenizer(): SavedTokenizer | undefined { return this.task.tokenizer }
+  private get epoch(): number { return epochsOf(this.batches) }
+
+  /** Folder, log, and the checkpoint to resume from. */
+  private async prepare(): Promise<void> {
+    const { outputDir, resumeFromCheckpoint, overwriteOutputDir, loggingFile } = this.settings
+    if (outputDir !== undefined) await prepareOutputFolder(outputDir, { replace: overwriteOutputDir, resumes: resumeFromCheckpoint !== false })
+    const from = resumeFromCheckpoint === true ? (await listedCheckpoints(outputDir!)).at(-1)?.path : resumeFromCheckpoint || undefined
+    let position = 0
+    if (from !== undefined) position = await this.resume(from)
+    else if (resumeFromCheckpoint) this.progress.notice(`${outputDir} has no checkpoint yet: training begins at step 0.`)
+    const path = loggingFile === false ? undefined : loggingFile ?? (outputDir === undefined ? undefined : join(outputDir, 'training_log.jsonl'))
+    if (path !== undefined) this.log = await TrainingLog.open(path, position)
+  }
+
+  private async resume(from: string): Promise<number> {
+    const state = await readCheckpoint(from, this), { outputDir, seed } = this.settings
+    if (state.seed !== seed) throw new CheckpointError(`${from} was saved with seed ${state.seed}, this training has seed ${seed}. Use the same seed: masks and order of the data depend on it.`)
+    this.batches.restore(state.data)
+    if (followsMetric(this.schedule) && state.schedule) this.schedule.restore(state.schedule)
+    if (this.best.restore(state.best) && state.bestCheckpoint !== null) {
+      for (const folder of [outputDir, dirname(from)]) {
+        const path = join(folder ?? '.', state.bestCheckpoint)
+        if (this.bestCheckpoint === undefined && await stat(path).then(() => true, () => false)) this.bestCheckpoint = path
+      }
+    }
+    this.window.restore(state.log.window)
+    Object.assign(this, { step: state.step, microStep: state.microStep, totals: { ...state.totals }, evaluatedStep: state.evaluatedStep, evaluationDue: state.evaluationDue })
+    this.resumedFrom = from
+    this.savedStep = outputDir !== undefined && resolve(outputDir, checkpointName(state.step)) === resolve(from) ? state.step : undefined
+    const now = this.stepOptions(), changed = Object.keys(now).filter(name => JSON.stringify(now[name]) !== JSON.stringify(state.options[name]))
+    this.progress.notice(`Resuming from ${from}, step ${state.step}.${changed.length ? ` Changed since: ${changed.map(name => `${name} ${JSON.stringify(state.options[name])} to ${JSON.stringify(now[name])}`).join(', ')}.` : ''}`)
+    return state.log.position
+  }
+
+  private async takeSteps(): Promise<void> {
+    this.began = this.lastFinished = performance.now()
+    if (this.evaluationDue && !this.interruption.reason) {
+      await this.evaluateStep()
+      if (!this.evaluationDue && this.settings.outputDir !== undefined) await this.save()
+    }
+    while (this.step < this.totalSteps && !this.endsNow()) {
+      const epoch = Math.floor(this.epoch)
+      await this.takeStep()
+      const boundary = { epoch: Math.floor(this.epoch) > epoch, last: this.step === this.totalSteps }
+      const isBest = this.isDue(this.settings.evalStrategy, this.settings.evalSteps, boundary) && this.isEvaluated ? await this.evaluateStep() : false
+      const { outputDir, saveStrategy, saveSteps } = this.settings
+      if (outputDir !== undefined && (this.isDue(saveStrategy, saveSteps, boundary) || (isBest && this.savesBest))) await this.save()
+    }
+  }
+
+  private isDue(strategy: 'no' | 'steps' | 'epoch' | 'end' | 'best', steps: number | undefined, { epoch, last }: { epoch: boolean, last: boolean }): boolean {
+    if (last) return strategy !== 'no'
+    return strategy === 'epoch' ? epoch : strategy === 'steps' && this.step % steps! === 0
+  }
+
+  private endsNow(): boolean {
+    const { maxTime = Infinity } = this.settings
+    if (this.interruption.reason) this.stopReason = 'interrupted'
+    else if (performance.now() - this.began >= 1000 * maxTime) this.stopReason ??= 'maxTime'
+    return this.stopReason !== undefined
+  }
+
+  /** Queues a step, and waits for the one before the previous: the device always has work, and the event loop gets its turn. */
+  private async takeStep(): Promise<void> {
+    const learningRate = this.schedule(this.step)
+    const queued = queueStep(this, this.settings, this.microStep, learningRate)
+    queued.values.catch(() => undefined)   // told when its turn comes
+    this.step++
+    this.microStep += this.settings.gradientAccumulationSteps
+    this.queued.push({ ...queued, step: this.step, epoch: this.epoch, learningRate })
+    await this.tell('onStepEnd', { learningRate, tokens: queued.tokens })
+    if (this.queued.length > 2) await this.finishStep()
+  }
+
+  private async drain(): Promise<void> {
+    while (this.queued.length > 0) await this.finishStep()
+  }
+
+  /** Waits for the oldest queued step and takes its numbers. @throws NumericsError where the policy is to stop */
+  private async finishStep(): Promise<void> {
+    const { values, ...queued } = this.queued.shift()!
+    const { lossSum, gradNorm } = await values, now = performance.now()
+    const finished = { ...queued, lossSum, gradNorm, seconds: (now - this.lastFinished) / 1000 }
+    this.lastFinished = now
+    this.window.add(finished)
+    this.totals.seconds += finished.seconds
+    this.totals.tokens += finished.tokens
+    this.checkGradient(finished)
+    this.progress.step(finished.step, { loss: lossSum / Math.max(1, finished.tokens), tokensPerSecond: this.window.tokensPerSecond, secondsPerStep: this.window.secondsPerStep })
+    if (finished.step % this.settings.loggingSteps !== 0 && finished.step !== this.totalSteps) return
+    this.lastLoss = this.window.loss
+    await this.record({ ...this.window.close(finished), seconds: this.totals.seconds, totalTokens: this.totals.tokens })
+  }
+
+  private checkGradient({ step, gradNorm }: { step: number, gradNorm: number }): void {
+    if (Number.isFinite(gradNorm)) {
+      this.totals.skippedInARow = 0
+      return
+    }
+    this.totals.skippedSteps++
+    this.totals.skippedInARow++
+    const stops = this.settings.nanPolicy === 'stop', last = this.savedStep === undefined ? '' : ` The last checkpoint is of step ${this.savedStep}.`
+    if (!stops && this.totals.skippedInARow < mostSkippedInARow) return
+    const what = stops ? `step ${step}: the norm of the gradient is ${gradNorm}` : `step ${step}: the norm of the gradient was NaN or infinite ${mostSkippedInARow} times in a row`
+    throw new NumericsError(`${what}; such updates are not applied.${last} Lower learningRate, lengthen warmupSteps, or lower maxGradNorm`
+      + `${stops ? "; nanPolicy: 'skip' goes on without the step" : ''}.`)
+  }
+
+  /** Evaluates the step. @returns whether it is the best yet; false also where an interruption came between */
+  private async evaluateStep(): Promise<boolean> {
+    await this.drain()
+    this.evaluationDue = true
+    const began = performance.now()
+    let metrics: Metrics
+    try {
+      metrics = await this.evaluate()
+    } catch (error) {
+      if (error instanceof AbortedError && this.interruption.reason) return false
+      throw error
+    }
+    const isBest = this.best.observe(metrics, this.step)
+    this.metrics = metrics
+    this.evaluatedStep = this.step
+    this.evaluationDue = false
+    if (followsMetric(this.schedule)) this.schedule.observe(this.best.valueIn(metrics))
+    const named = Object.entries(metrics).map(([name, value]) => [`eval${name[0]!.toUpperCase()}${name.slice(1)}`, value] as const)
+    const seconds = (performance.now() - began) / 1000
+    await this.record({ step: this.step, epoch: this.epoch, ...Object.fromEntries(named), evalSeconds: seconds })
+    await this.tell('onEvaluate', { metrics, isBest })
+    if (this.best.isPatienceOver) this.stopReason ??= 'earlyStopping'
+    this.lastFinished = performance.now()
+    return isBest
+  }
+
+  private async save(): Promise<void> {
+    const directory = join(this.settings.outputDir!, checkpointName(this.step))
+    try {
+      await this.writeTo(directory)
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error
+      const [last] = (await listedCheckpoints(this.settings.outputDir!).catch(() => [])).reverse()
+      throw new CheckpointError(`the checkpoint of step ${this.step} could not be saved: ${error.message} ${last ? `The last good one is ${last.path}` : 'There is no earlier one'}; `
+        + 'this step is still in memory: trainer.saveCheckpoint(folder) saves it elsewhere.', { cause: error })
+    }
+    this.savedStep = this.step
+    await this.removeOld()
+    await this.tell('onSave', { checkpoint: directory })
+    this.lastFinished = performance.now()
+  }
+
+  /** All but the newest checkpoints, and the best. What cannot be removed does not end a training. */
+  private async removeOld(): Promise<void> {
+    const { outputDir, saveTotalLimit } = this.settings
+    try {
+      const old = (await listedCheckpoints(outputDir!)).slice(0, -saveTotalLimit)
+      for (const { path } of old) if (this.bestCheckpoint === undefined || resolve(path) !== resolve(this.bestCheckpoint)) await removeCheckpoint(path)
+    } catch (error) {
+      this.progress.notice(`An old checkpoint stays: ${(error as Error).message}`)
+    }
+  }
+
+  /** Evaluates and saves what is not yet, and leaves the model as it is to be used. */
+  private async finish(): Promise<TrainingResult> {
+    const { outputDir, saveStrategy, evalStrategy } = this.settings
+    await this.drain()
+    const unevaluated = this.isEvaluated && evalStrategy !== 'no' && this.evaluatedStep !== this.step && this.step > 0
+    if (unevaluated && !this.interruption.reason) await this.evaluateStep()
+    const interrupted = this.interruption.reason !== undefined, unsaved = this.savedStep !== this.step || (unevaluated && !interrupted)
+    if (outputDir !== undefined && unsaved && this.step > 0 && (interrupted || saveStrategy !== 'no')) await this.save()
+    if (!interrupted) {
+      await this.takeFinalWeights()
+      if (outputDir !== undefined) await saveModel(outputDir, this.model, this.task.tokenizer)
+    }
+    const { step, epoch, metrics, bestCheckpoint, resumedFrom, totals: { tokens, seconds, skippedSteps } } = this, reason = this.interruption.reason
+    return {
+      step, epoch, loss: this.window.isEmpty ? this.lastLoss : this.window.loss, metrics, best: this.best.best,
+      stopReason: interrupted ? 'interrupted' : this.stopReason ?? 'maxSteps', interrupted, signal: reason === 'abort' ? undefined : reason,
+      checkpoint: this.savedStep === undefined || outputDir === undefined ? undefined : join(outputDir, checkpointName(this.savedStep)), bestCheckpoint, resumedFrom, tokens, seconds, skippedSteps,
+    }
+  }
+
+  /** The best, the averages, or the last. */
+  private async takeFinalWeights(): Promise<void> {
+    if (this.settings.loadBestModelAtEnd && this.bestCheckpoint !== undefined) await loadEvaluatedWeights(this.bestCheckpoint, this.model, this.ema !== undefined)
+    else this.ema?.swap()
+  }
+
+  private async record(entry: LogEntry): Promise<void> {
+    this.progress.entry(entry)
+    await this.log?.append(entry)
+    await this.tell('onLog', { entry })
+  }
+
+  private async tell<K extends keyof TrainerCallback>(name: K, more: Omit<Parameters<NonNullable<TrainerCallback[K]>>[0], keyof TrainingEvent>): Promise<void> {
+    const event = { step: this.step, totalSteps: this.totalSteps, epoch: this.epoch, stop: () => { this.stopReason ??= 'callback' }, ...more }
+    for (const callback of this.callbacks) await (callback[name] as ((event: object) => void | Promise<void>) | undefined)?.call(callback, event)
+  }
+
+  private get isEvaluated(): boolean { return this.task.evaluationBatches !== undefined || this.task.evaluate !== undefined }
+
+  /** Whether a best evaluation is worth a checkpoint of its own. */
+  private get savesBest(): boolean {
+    const { loadBestModelAtEnd, metricForBestModel, earlyStoppingPatience, saveStrategy } = this.settings
+    return saveStrategy === 'best' || (saveStrategy !== 'no' && (loadBestModelAtEnd || metricForBestModel !== undefined || earlyStoppingPatience !== undefined))
+  }
+
+  private requireEvaluations(): void {
+    const { evalStrategy, loadBestModelAtEnd, metricForBestModel, earlyStoppingPatience, saveStrategy, lrSchedulerType } = this.settings
+    const needs = loadBestModelAtEnd ? 'loadBestModelAtEnd' : earlyStoppingPatience !== undefined ? 'earlyStoppingPatience' : metricForBestModel !== undefined ? 'metricForBestModel'
+      : saveStrategy === 'best' ? "saveStrategy 'best'" : followsMetric(this.schedule) ? `lrSchedulerType '${lrSchedulerType}'`
+        : evalStrategy === 'steps' || evalStrategy === 'epoch' ? `evalStrategy '${evalStrategy}'` : undefined
+    if (needs === undefined) return
+    if (!this.isEvaluated) throw new ConfigError(`Trainer: ${needs} needs validation data, and the data has none. Give some (validation, evaluationBatches), or leave the option out.`)
+    if (evalStrategy === 'no') throw new ConfigError(`Trainer: ${needs} needs evaluations, but evalStrategy is 'no'.`)
+  }
+
+  private state(): TrainerState {
+    return {
+      format: 1, versions: { warpweft: version, node: process.versions.node }, step: this.step, microStep: this.microStep, epoch: this.epoch, seed: this.settings.seed,
+      optimizer: { name: this.optimizer.constructor.name, step: this.optimizer.stepCount }, data: this.batches.state(),
+      schedule: followsMetric(this.schedule) ? this.schedule.state() : null, best: this.best.state(),
+      bestCheckpoint: this.bestCheckpoint === undefined ? null : basename(this.bestCheckpoint), evaluatedStep: this.evaluatedStep, evaluationDue: this.evaluationDue,
+      log: { window: this.window.state(), position: this.log?.position ?? 0 }, totals: this.totals, options: this.stepOptions(),
+    }
+  }
+
+  /** What the steps depend on beside model, data and seed. */
+  private stepOptions(): Record<string, unknown> {
+    const { learningRate, lrSchedulerType, lrSchedulerKwargs, warmupSteps, warmupRatio, weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, gradientAccumulationSteps,
+      labelSmoothingFactor, emaDecay, precision } = this.settings
+    const options = { totalSteps: this.totalSteps, learningRate, lrSchedulerType, lrSchedulerKwargs, warmupSteps, warmupRatio, weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm,
+      gradientAccumulationSteps, labelSmoothingFactor, emaDecay, precision }
+    return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  }
+}
+
+function stepsOf({ maxSteps, numTrainEpochs, gradientAccumulationSteps }: TrainingSettings, { batchesPerEpoch }: BatchSource<unknown>): number {
+  if (maxSteps !== undefined) return maxSteps
+  if (batchesPerEpoch === undefined) throw new ConfigError('Trainer: the data does not say how many batches an epoch has. Give maxSteps.')
+  return Math.ceil(numTrainEpochs * batchesPerEpoch / gradientAccumulationSteps)
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
