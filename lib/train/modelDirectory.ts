@@ -49,7 +49,7 @@ const kinds: Readonly<Record<string, ModelKind>> = {
   },
 }
 
-/** What a model was loaded in, which it is saved in again. */
+/** The half type that all of a model's weights were loaded in, which it is saved in again. */
 const loadedDtypes = new WeakMap<Module, SavedDtype>()
 
 /**
@@ -100,12 +100,12 @@ export async function loadModel(directory: string): Promise<{ model: Module, tok
 }
 
 /** Copies the weights of a directory into a model of its kind. @throws CheckpointError that lists all that does not fit */
-async function loadWeights(directory: string, model: Module, { nameOf }: ModelKind): Promise<void> {
+async function loadWeights(directory: string, model: Module, kind: ModelKind): Promise<void> {
   const reader = await openSafetensors(directory)
   try {
     const names = new Map<string, string>(), tied: [string, string][] = []
     for (const name of reader.tensors.keys()) {
-      const own = nameOf(name)
+      const own = kind.nameOf(name)
       if (own === undefined) continue
       const other = names.get(own)
       if (other === undefined) names.set(own, name)
@@ -118,8 +118,9 @@ async function loadWeights(directory: string, model: Module, { nameOf }: ModelKi
         throw new CheckpointError(`${reader.path}: ${one} and ${other} differ, but the model has one weight for both. An output layer of its own is not supported.`)
       }
     }
-    const first = [...names.values()][0], dtype = first === undefined ? undefined : ({ F16: 'float16', BF16: 'bfloat16' } as const)[reader.tensors.get(first)!.dtype as 'F16' | 'BF16']
-    if (dtype) loadedDtypes.set(model, dtype)
+    const stored = new Set([...names.values()].map(name => reader.tensors.get(name)!.dtype))
+    if (stored.size === 1 && stored.has('F16')) loadedDtypes.set(model, 'float16')
+    if (stored.size === 1 && stored.has('BF16')) loadedDtypes.set(model, 'bfloat16')
   } finally {
     await reader.close()
   }
