@@ -33,6 +33,7 @@ export interface LayoutOptions extends SpecialTokenNames {
   addBos?: boolean
   addEos?: boolean
   lowercase?: boolean
+  splitDigits?: boolean
 }
 
 /**
@@ -56,7 +57,8 @@ export function tokenizerLayout(kind: TokenizerKind, options: LayoutOptions): La
     word: [{ type: 'Whitespace' }, null],
     char: [null, { type: 'Fuse' }],
   }
-  const [preTokenizer, decoder] = parts[kind]
+  const [splitter, decoder] = parts[kind]
+  const preTokenizer = sequence([splitter, options.splitDigits ? { type: 'Digits', individual_digits: true } : null], 'pretokenizers')
   const template = templateFor(bert ? { ...options, addBos: true, addEos: true } : options, names, specialTokens)
   const postProcessor = kind !== 'bytelevel' ? template
     : sequence([{ ...byteLevel, add_prefix_space: true, trim_offsets: false }, template], 'processors')

@@ -24,6 +24,8 @@ export interface TokenizerTrainOptions extends SpecialTokenNames {
   addEos?: boolean
   /** Lower-case and strip accents ('wordpiece': default true; else default false). */
   lowercase?: boolean
+  /** Every digit is a word of its own, so that numbers are spelled digit by digit. Default false. */
+  splitDigits?: boolean
   /** Characters that get a token even if the texts lack them. */
   initialAlphabet?: string
   /** Greatest number of characters to keep, the most frequent ones (BPE and 'wordpiece'). Default: all. */
@@ -35,7 +37,7 @@ export interface TokenizerTrainOptions extends SpecialTokenNames {
 }
 
 const optionNames: Record<keyof TokenizerTrainOptions, true> = {
-  vocabSize: true, minFrequency: true, specialTokens: true, addBos: true, addEos: true, lowercase: true, initialAlphabet: true,
+  vocabSize: true, minFrequency: true, specialTokens: true, addBos: true, addEos: true, lowercase: true, splitDigits: true, initialAlphabet: true,
   limitAlphabet: true, maxPieceLength: true, shrinkingFactor: true, padToken: true, bosToken: true, eosToken: true, unkToken: true,
   maskToken: true,
 }

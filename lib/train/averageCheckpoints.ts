@@ -48,7 +48,8 @@ function requireSameTensors([first, ...others]: readonly TensorReader[]): void {
     for (const [name, { shape }] of first!.tensors) {
       const found = other.tensors.get(name)
       if (!found) problems.push(`${other.path} has no ${name}`)
-      else if (!sameShape(found.shape, shape)) problems.push(`${name} is [${shape.join(', ')}] in ${first!.path}, [${found.shape.join(', ')}] in ${other.path}`)
+      else if (!sameShape(found.shape, shape))
+        problems.push(`${name} is [${shape.join(', ')}] in ${first!.path}, [${found.shape.join(', ')}] in ${other.path}`)
     }
     for (const name of other.tensors.keys()) if (!first!.tensors.has(name)) problems.push(`${first!.path} has no ${name}`)
   }

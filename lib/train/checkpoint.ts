@@ -74,8 +74,10 @@ export async function writeCheckpoint(directory: string, { model, optimizer, ema
  */
 export async function readCheckpoint(directory: string, { model, optimizer, ema }: CheckpointParts): Promise<TrainerState> {
   const state = await readState(directory), name = optimizer.constructor.name
-  if (state.optimizer.name !== name)
-    throw new CheckpointError(`${directory} was saved with the optimizer ${state.optimizer.name}, this training uses ${name}. Use the same, or load its weights with loadModel and start anew.`)
+  if (state.optimizer.name !== name) {
+    throw new CheckpointError(`${directory} was saved with the optimizer ${state.optimizer.name}, this training uses ${name}. `
+      + 'Use the same, or load its weights with loadModel and start anew.')
+  }
   try {
     const weights = await openSafetensors(directory)
     try { await loadParameters(model, weights) } finally { await weights.close() }
@@ -116,7 +118,8 @@ async function readState(directory: string): Promise<TrainerState> {
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw ioError('read', path, error)
     const [newest] = (await listedCheckpoints(directory)).reverse()
-    throw new CheckpointError(newest ? `${directory} is the folder of a training. Resume from ${newest.path}, or say resumeFromCheckpoint: true with outputDir '${directory}'.`
+    throw new CheckpointError(newest
+      ? `${directory} is the folder of a training. Resume from ${newest.path}, or say resumeFromCheckpoint: true with outputDir '${directory}'.`
       : `${directory} is no checkpoint: it has no trainer_state.json. Give a folder named checkpoint-<step>.`, { cause: error })
   }
   let state: Partial<TrainerState>
@@ -125,10 +128,11 @@ async function readState(directory: string): Promise<TrainerState> {
   } catch (cause) {
     throw new CheckpointError(`${path} is not JSON (${(cause as Error).message}). The checkpoint is damaged; take another one.`, { cause })
   }
-  if (state.format !== 1) throw new CheckpointError(`${path}: format is ${String(state.format)}, this version reads 1. Was it saved by another version of warpweft?`)
+  if (state.format !== 1)
+    throw new CheckpointError(`${path}: format is ${String(state.format)}, this version reads 1. Was it saved by another version of warpweft?`)
   const whole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
-  const present = whole(state.step) && whole(state.microStep) && Number.isSafeInteger(state.seed) && [state.optimizer, state.best, state.log, state.totals, state.options]
-    .every(part => typeof part === 'object' && part !== null)
-  if (!present) throw new CheckpointError(`${path} is incomplete. The checkpoint is damaged; take another one.`)
+  const parts = [state.optimizer, state.best, state.log, state.totals, state.options]
+  const isComplete = [state.step, state.microStep, state.seed].every(whole) && parts.every(part => typeof part === 'object' && part !== null)
+  if (!isComplete) throw new CheckpointError(`${path} is incomplete. The checkpoint is damaged; take another one.`)
   return state as TrainerState
 }

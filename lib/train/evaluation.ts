@@ -1,6 +1,7 @@
 import { AbortedError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import { autocast, noGrad, scope } from '../tensor/scope.js'
+import { EventLoopTurns } from './eventLoop.js'
 import type { Metrics, TrainingTask } from './task.js'
 
 /**
@@ -22,7 +23,7 @@ export async function evaluate(model: Module, task: TrainingTask, precision: 'fl
 
 async function meanLoss(task: TrainingTask, batches: Iterable<unknown>, precision: 'float32' | 'bfloat16', signal: AbortSignal): Promise<number> {
   // Sums of batches are added up in double precision here, two batches behind the device, which so never waits for the host.
-  const queued: Promise<number>[] = []
+  const queued: Promise<number>[] = [], turns = new EventLoopTurns()
   let sum = 0, tokens = 0
   for (const batch of batches) {
     if (signal.aborted) throw new AbortedError('the evaluation was cut short', { cause: signal.reason })
@@ -31,6 +32,7 @@ async function meanLoss(task: TrainingTask, batches: Iterable<unknown>, precisio
     value.catch(() => undefined)   // told below, in order
     queued.push(value)
     if (queued.length > 2) sum += await queued.shift()!
+    await turns.giveIfDue()
   }
   for (const value of queued) sum += await value
   return sum / Math.max(1, tokens)

@@ -46,8 +46,10 @@ type Ids = Uint16Array | Int32Array
 /** Encoded text for `Trainer`. */
 export class LanguageModelData implements TrainingData {
   /** @internal Made by `languageModelData`. */
-  constructor(readonly tokenizer: Tokenizer, readonly train: Ids, readonly validation: Ids | undefined, readonly sizes: { batchSize: number, blockSize: number },
-    readonly report: DataReport) {}
+  constructor(
+    readonly tokenizer: Tokenizer, readonly train: Ids, readonly validation: Ids | undefined,
+    readonly sizes: { batchSize: number, blockSize: number }, readonly report: DataReport,
+  ) {}
 
   get vocabSize(): number { return this.tokenizer.vocabSize }
 
@@ -59,13 +61,19 @@ export class LanguageModelData implements TrainingData {
 
   taskFor(model: Module, settings: TrainingSettings): TrainingTask<LanguageModelBatch> {
     const lm = model as LanguageModel & { isEncoderDecoder?: boolean }
-    if (typeof lm.loss !== 'function' || lm.isEncoderDecoder) throw new ConfigError(`language modelling needs a model without encoder, such as GPT2; ${model.constructor.name} is none.`)
-    if (lm.vocabSize < this.vocabSize) throw new ConfigError(`the model has embeddings for ${lm.vocabSize} tokens, the tokenizer has ${this.vocabSize}. Build the model with vocab_size: data.vocabSize.`)
-    if (lm.maxPositions < this.sizes.blockSize) throw new ConfigError(`blockSize is ${this.sizes.blockSize}, the model has ${lm.maxPositions} positions. Lower the one or raise the other.`)
+    if (typeof lm.loss !== 'function' || lm.isEncoderDecoder)
+      throw new ConfigError(`language modelling needs a model without encoder, such as GPT2; ${model.constructor.name} is none.`)
+    if (lm.vocabSize < this.vocabSize) {
+      throw new ConfigError(`the model has embeddings for ${lm.vocabSize} tokens, the tokenizer has ${this.vocabSize}. `
+        + 'Build the model with vocab_size: data.vocabSize.')
+    }
+    if (lm.maxPositions < this.sizes.blockSize)
+      throw new ConfigError(`blockSize is ${this.sizes.blockSize}, the model has ${lm.maxPositions} positions. Lower the one or raise the other.`)
     if (settings.predictWithGenerate) throw new ConfigError('Trainer: predictWithGenerate is for translation.')
     return {
       batches: new Blocks(this.train, { ...this.sizes, seed: settings.seed }),
-      loss: ({ input, labels, sentences: B, length: T }, { labelSmoothing }) => lm.loss({ ids: tensor(input, [B, T]), labels: tensor(labels, [B, T]) }, { labelSmoothing, reduction: 'sum' }),
+      loss: ({ input, labels, sentences: B, length: T }, { labelSmoothing }) =>
+        lm.loss({ ids: tensor(input, [B, T]), labels: tensor(labels, [B, T]) }, { labelSmoothing, reduction: 'sum' }),
       tokens: batch => batch.tokens,
       tokenizer: this.tokenizer,
       ...(this.validation ? { evaluationBatches: sequentialBatches(this.validation, this.sizes) } : {}),
@@ -91,20 +99,28 @@ class Blocks extends LanguageModelBatches implements BatchSource<LanguageModelBa
  */
 export async function languageModelData(path: string, options: LanguageModelDataOptions = {}): Promise<LanguageModelData> {
   checkNames('languageModelData', options, optionNames)
-  const { tokenizer: given, tokenizerKind = 'bytelevel', vocabSize = 8000, validation, validationSplit = 0.1, batchSize = 16, blockSize = 256, ...reading } = options
-  if (!(validationSplit >= 0 && validationSplit < 1)) throw new ConfigError(`languageModelData: validationSplit is ${validationSplit}, expected a number from 0 up to 1.`)
-  if (validation !== undefined && options.validationSplit !== undefined) throw new ConfigError('languageModelData: validation and validationSplit are both given. Leave one out.')
+  const {
+    tokenizer: given, tokenizerKind = 'bytelevel', vocabSize = 8000, validation, validationSplit = 0.1, batchSize = 16, blockSize = 256, ...reading
+  } = options
+  if (!(validationSplit >= 0 && validationSplit < 1))
+    throw new ConfigError(`languageModelData: validationSplit is ${validationSplit}, expected a number from 0 up to 1.`)
+  if (validation !== undefined && options.validationSplit !== undefined)
+    throw new ConfigError('languageModelData: validation and validationSplit are both given. Leave one out.')
   if (given !== undefined && (options.tokenizerKind ?? options.vocabSize) !== undefined)
     throw new ConfigError('languageModelData: tokenizerKind and vocabSize are for a tokenizer that is trained, but one is given. Leave them out.')
   const texts = await textsIn(path, reading)
   const share = validation === undefined ? validationSplit : 0
-  const tokenizer = typeof given === 'string' ? await Tokenizer.fromFile(given) : given ?? await Tokenizer.train(tokenizerKind, start(texts, share), { vocabSize })
+  const tokenizer = typeof given === 'string' ? await Tokenizer.fromFile(given)
+    : given ?? await Tokenizer.train(tokenizerKind, start(texts, share), { vocabSize })
 
   const { ids, report } = await encoded(texts, tokenizer)
   const sizes = { batchSize, blockSize }, boundary = Math.floor(ids.length * (1 - share))
   const train = ids.subarray(0, boundary)
   const held = validation === undefined ? ids.subarray(boundary) : (await encoded(await textsIn(validation, reading), tokenizer)).ids
-  if (train.length <= blockSize) throw new DataError(`${path}: ${train.length} tokens for training are too few for one block of ${blockSize} and the token after it. Give more text or a smaller blockSize.`)
+  if (train.length <= blockSize) {
+    throw new DataError(`${path}: ${train.length} tokens for training are too few for one block of ${blockSize} and the token after it. `
+      + 'Give more text or a smaller blockSize.')
+  }
   return new LanguageModelData(tokenizer, train, held.length > 1 ? held : undefined, sizes, { ...report, files: [path] })
 }
 
@@ -112,7 +128,8 @@ export async function languageModelData(path: string, options: LanguageModelData
 async function textsIn(path: string, reading: TextOptions): Promise<string | readonly string[]> {
   const { format = reading.key !== undefined || /\.(jsonl|ndjson|json)(\.gz)?$/i.test(path) ? 'jsonl' : 'text' } = reading
   if (format === 'text') {
-    if (Object.keys(reading).some(name => name !== 'format')) throw new ConfigError(`languageModelData: ${Object.keys(reading).join(', ')} is for JSON lines; ${path} is read whole.`)
+    if (Object.keys(reading).some(name => name !== 'format'))
+      throw new ConfigError(`languageModelData: ${Object.keys(reading).join(', ')} is for JSON lines; ${path} is read whole.`)
     return readWholeText(path)
   }
   const texts: string[] = []

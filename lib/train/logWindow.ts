@@ -16,14 +16,19 @@ export interface FinishedStep {
   readonly seconds: number
 }
 
+/** What a step weighs less than the one after it. */
+const fading = 0.98
+
 /** Gathers steps until the next log entry. */
 export class LogWindow {
   private sums: WindowState = { lossSum: 0, tokens: 0, seconds: 0, skippedSteps: 0 }
-  private steps = 0
+  /** Of the latest steps, each older one weighing a little less. */
+  private pace = { steps: 0, tokens: 0, seconds: 0 }
 
   /** A step whose gradient was NaN or infinite has no loss that could be added to others. */
   add({ lossSum, tokens, gradNorm, seconds }: FinishedStep): void {
-    this.steps++
+    const { pace } = this
+    this.pace = { steps: fading * pace.steps + 1, tokens: fading * pace.tokens + tokens, seconds: fading * pace.seconds + seconds }
     this.sums.seconds += seconds
     if (Number.isFinite(gradNorm) && Number.isFinite(lossSum)) {
       this.sums.lossSum += lossSum
@@ -36,18 +41,20 @@ export class LogWindow {
   get isEmpty(): boolean { return this.sums.tokens === 0 }
   /** A target token. */
   get loss(): number { return this.sums.tokens > 0 ? this.sums.lossSum / this.sums.tokens : NaN }
-  get tokensPerSecond(): number { return this.sums.seconds > 0 ? this.sums.tokens / this.sums.seconds : 0 }
-  get secondsPerStep(): number { return this.steps > 0 ? this.sums.seconds / this.steps : 0 }
+  /** Of late, for people who watch. */
+  get recent(): { tokensPerSecond: number, secondsPerStep: number } {
+    const { steps, tokens, seconds } = this.pace
+    return { tokensPerSecond: tokens / seconds, secondsPerStep: seconds / steps }
+  }
 
   /** The entry for all steps since the last one; a new window begins. Losses are a target token, in nats. */
   close({ step, epoch, learningRate, gradNorm }: FinishedStep): LogEntry {
-    const { skippedSteps } = this.sums
+    const { tokens, seconds, skippedSteps } = this.sums
     const entry = {
-      step, epoch, loss: this.loss, learningRate, gradNorm, tokensPerSecond: this.tokensPerSecond,
+      step, epoch, loss: this.loss, learningRate, gradNorm, tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
       memoryPeakBytes: memory().peakBytes, ...(skippedSteps > 0 ? { skippedSteps } : {}),
     }
     this.sums = { lossSum: 0, tokens: 0, seconds: 0, skippedSteps: 0 }
-    this.steps = 0
     return entry
   }
 

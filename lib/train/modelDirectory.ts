@@ -82,7 +82,10 @@ export async function writeModel(folder: string, model: Module, tokenizer?: Save
 export async function loadModel(directory: string): Promise<{ model: Module, tokenizer: Tokenizer | undefined, config: Json }> {
   const config = await readConfig(directory), type = config['model_type']
   const kind = typeof type === 'string' && Object.hasOwn(kinds, type) ? kinds[type] : undefined
-  if (!kind) throw new CheckpointError(`${join(directory, 'config.json')}: model_type is ${JSON.stringify(type) ?? 'missing'}; known are ${Object.keys(kinds).join(', ')}.`)
+  if (!kind) {
+    throw new CheckpointError(`${join(directory, 'config.json')}: model_type is ${JSON.stringify(type) ?? 'missing'}; `
+      + `known are ${Object.keys(kinds).join(', ')}.`)
+  }
   const { model_type, torch_dtype, dtype, warpweft_version, ...own } = config
   const model = create(kind, own, directory)
   try {
@@ -115,7 +118,8 @@ async function loadWeights(directory: string, model: Module, kind: ModelKind): P
     for (const [one, other] of tied) {
       const [a, b] = [await reader.float32(one), await reader.float32(other)]
       if (a.length !== b.length || a.some((value, i) => value !== b[i])) {
-        throw new CheckpointError(`${reader.path}: ${one} and ${other} differ, but the model has one weight for both. An output layer of its own is not supported.`)
+        throw new CheckpointError(`${reader.path}: ${one} and ${other} differ, but the model has one weight for both. `
+          + 'An output layer of its own is not supported.')
       }
     }
     const stored = new Set([...names.values()].map(name => reader.tensors.get(name)!.dtype))

@@ -17,10 +17,12 @@ export function optimizerFor(model: Module, s: TrainingSettings): AnyOptimizer {
   const { optim, optimArgs, weightDecay, learningRate = defaultLearningRate } = s
   if (optim === 'sgd') {
     const known = { momentum: true, dampening: true, nesterov: true }, unknown = Object.keys(optimArgs).filter(name => !(name in known))
-    if (unknown.length > 0) throw new ConfigError(`Trainer: optimArgs has the unknown ${unknown.join(', ')}. 'sgd' knows ${Object.keys(known).join(', ')}.`)
+    if (unknown.length > 0)
+      throw new ConfigError(`Trainer: optimArgs has the unknown ${unknown.join(', ')}. 'sgd' knows ${Object.keys(known).join(', ')}.`)
     return new SGD(decayGroups<SGDOptions>(model, weightDecay), { learningRate, ...optimArgs as Partial<SGDOptions> })
   }
-  if (Object.keys(optimArgs).length > 0) throw new ConfigError("Trainer: optimArgs is for 'sgd'; the options of Adam are adamBeta1, adamBeta2 and adamEpsilon.")
+  if (Object.keys(optimArgs).length > 0)
+    throw new ConfigError("Trainer: optimArgs is for 'sgd'; the options of Adam are adamBeta1, adamBeta2 and adamEpsilon.")
   const options = { learningRate, betas: [s.adamBeta1, s.adamBeta2] as const, eps: s.adamEpsilon }
   return optim === 'adam' ? new Adam(decayGroups(model, weightDecay), options) : new AdamW(decayGroups(model, weightDecay), options)
 }

@@ -53,17 +53,16 @@ class Bar implements Progress {
   /** Training entries are in the bar already; evaluations stay on the screen. */
   entry(entry: LogEntry): void { if ('evalLoss' in entry) this.notice(described(entry, this.totalSteps)) }
 
-  notice(line: string): void {
-    if (this.stream.columns > 0) this.stream.write('\r\x1b[2K')
-    this.stream.write(`${line}\n`)
-  }
+  /** Written in the place of the bar, which goes on in the line below; ESC 7 tells the terminal, because the bar returns to where it began when it ends. */
+  notice(line: string): void { this.stream.write(`\r\x1b[2K${line}\n\x1b7`) }
 
   end(): void { this.bar.stop() }
 }
 
 /** `step 100/4000 | epoch 0.31 | loss 5.123 | …` */
 export function described({ step = 0, epoch = 0, ...values }: LogEntry, totalSteps: number): string {
-  const shown = Object.entries(values).filter(([name]) => !hidden.has(name)).map(([name, value]) => `${labels[name] ?? name} ${formats[name]?.(value) ?? plain(value)}`)
+  const shown = Object.entries(values).filter(([name]) => !hidden.has(name))
+    .map(([name, value]) => `${labels[name] ?? name} ${formats[name]?.(value) ?? plain(value)}`)
   return [`step ${step}/${totalSteps}`, `epoch ${epoch.toFixed(2)}`, ...shown].join(' | ')
 }
 

@@ -52,7 +52,8 @@ export function isTrainingData(value: TrainingTask | TrainingData): value is Tra
 /** The task's batches as a source. @throws DataError if an iterable has none */
 export function sourceOf<Batch>(batches: TrainingTask<Batch>['batches']): BatchSource<Batch> {
   const source = batches as Partial<BatchSource<Batch>>
-  return typeof source.next === 'function' && typeof source.state === 'function' ? source as BatchSource<Batch> : new RepeatedBatches(batches as Iterable<Batch>)
+  const keepsItsPlace = typeof source.next === 'function' && typeof source.state === 'function'
+  return keepsItsPlace ? source as BatchSource<Batch> : new RepeatedBatches(batches as Iterable<Batch>)
 }
 
 /** Epochs as a number with a fraction, for logs and for what happens once an epoch. */
@@ -109,7 +110,8 @@ class RepeatedBatches<Batch> implements BatchSource<Batch> {
 
   #first(): IteratorResult<Batch> {
     const first = this.#iterator.next()
-    if (first.done) throw new DataError('there are no batches to train on. Batches have to be iterable again and again: give an array, not a generator')
+    if (first.done)
+      throw new DataError('there are no batches to train on. Batches have to be iterable again and again: give an array, not a generator')
     return first
   }
 }

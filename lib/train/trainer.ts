@@ -27,7 +27,8 @@ export class Trainer {
    * @throws ConfigError for options that are unknown, out of range or contradictory
    */
   constructor(readonly model: Module, private readonly data: TrainingTask | TrainingData, options: TrainingOptions = {}) {
-    if (!(model instanceof Module)) throw new ConfigError('Trainer: the first argument has to be a Module, the second its data: new Trainer(model, data, { … }).')
+    if (!(model instanceof Module))
+      throw new ConfigError('Trainer: the first argument has to be a Module, the second its data: new Trainer(model, data, { … }).')
     const task = data as Partial<TrainingTask & TrainingData> | undefined
     if (typeof task?.taskFor !== 'function' && (!task?.batches || typeof task.loss !== 'function' || typeof task.tokens !== 'function'))
       throw new ConfigError('Trainer: the data has to be translationData(…), languageModelData(…), or a task { batches, loss(batch), tokens(batch) }.')
@@ -62,7 +63,8 @@ export class Trainer {
    * @throws ConfigError if there is none: before `train()`, and after it has come to its end   @throws CheckpointError if the system refuses
    */
   async saveCheckpoint(directory: string): Promise<void> {
-    if (!this.run) throw new ConfigError('saveCheckpoint: there is no unfinished training. A trained model is saved with saveModel(directory, model, tokenizer).')
+    if (!this.run)
+      throw new ConfigError('saveCheckpoint: there is no unfinished training. A trained model is saved with saveModel(directory, model, tokenizer).')
     await this.run.writeTo(directory)
   }
 

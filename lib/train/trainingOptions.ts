@@ -58,7 +58,10 @@ export interface TrainingOptions {
   /** Of dropout and of the order of the data. Default 42. */
   seed?: number | undefined
 
-  /** When to evaluate: 'steps', 'epoch', 'end' or 'no'. Whenever it is not 'no', the last step is evaluated. Default: 'steps' if `evalSteps` is given, else 'end'. */
+  /**
+   * When to evaluate: 'steps', 'epoch', 'end' or 'no'. Whenever it is not 'no', the last step is evaluated. Default: 'steps' if `evalSteps` is given,
+   * else 'end' (transformers: 'no').
+   */
   evalStrategy?: 'no' | 'steps' | 'epoch' | 'end' | undefined
   evalSteps?: number | undefined
   /** Evaluate translations too: BLEU and chrF of the validation set. Default false. */
@@ -116,7 +119,7 @@ const defaults = {
 /** Options with their defaults, checked. */
 export type TrainingSettings = Omit<Readonly<TrainingOptions>, keyof typeof defaults | 'precision' | 'evalStrategy' | 'saveStrategy'>
   & { readonly [K in keyof typeof defaults]: NonNullable<TrainingOptions[K]> }
-  & { readonly precision: 'float32' | 'bfloat16', readonly evalStrategy: 'no' | 'steps' | 'epoch' | 'end', readonly saveStrategy: 'no' | 'steps' | 'epoch' | 'best' }
+  & { readonly [K in 'precision' | 'evalStrategy' | 'saveStrategy']: NonNullable<TrainingOptions[K]> }
 
 const text: Kind<string> = { accepts: 'a text', test: value => typeof value === 'string' && value !== '' }
 const object: Kind<object> = { accepts: 'an object', test: value => typeof value === 'object' && value !== null && !Array.isArray(value) }
@@ -160,7 +163,8 @@ export function checkedOptions(options: TrainingOptions): TrainingSettings {
   const problems: string[] = []
   for (const [name, value] of Object.entries(options) as [keyof TrainingOptions, unknown][]) {
     if (!Object.hasOwn(trainingOptionKinds, name)) problems.push(`unknown option ${name}${suggestion(name)}`)
-    else if (value !== undefined && !trainingOptionKinds[name].test(value)) problems.push(`${name} is ${shown(value)}, expected ${trainingOptionKinds[name].accepts}`)
+    else if (value !== undefined && !trainingOptionKinds[name].test(value))
+      problems.push(`${name} is ${shown(value)}, expected ${trainingOptionKinds[name].accepts}`)
   }
   if (problems.length === 0) problems.push(...contradictions(options))
   if (problems.length > 0) {
@@ -189,7 +193,8 @@ function* contradictions(o: TrainingOptions): Generator<string> {
   if (o.outputDir === undefined) {
     for (const name of ['loadBestModelAtEnd', 'saveStrategy', 'saveSteps', 'saveTotalLimit', 'overwriteOutputDir'] as const)
       if (o[name] !== undefined && o[name] !== false && o[name] !== 'no') yield `${name} needs outputDir, the folder to write checkpoints into`
-    if (o.resumeFromCheckpoint === true) yield 'resumeFromCheckpoint: true means the newest checkpoint in outputDir, which is not given; give it, or a path'
+    if (o.resumeFromCheckpoint === true)
+      yield 'resumeFromCheckpoint: true means the newest checkpoint in outputDir, which is not given; give it, or a path'
   }
   if (o.overwriteOutputDir && o.resumeFromCheckpoint) yield 'overwriteOutputDir removes what resumeFromCheckpoint needs; give one of them'
   if (o.optimizer !== undefined && o.optim !== undefined) yield 'optim and optimizer are both given; give one of them'

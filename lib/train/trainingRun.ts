@@ -12,15 +12,19 @@ import type { TrainerCallback, TrainingEvent } from './callbacks.js'
 import { loadEvaluatedWeights, readCheckpoint, writeCheckpoint, type CheckpointParts, type TrainerState } from './checkpoint.js'
 import { checkpointName, listedCheckpoints, removeCheckpoint } from './checkpointList.js'
 import { evaluate } from './evaluation.js'
+import { EventLoopTurns } from './eventLoop.js'
 import { Interruption } from './interruption.js'
 import { LogWindow } from './logWindow.js'
 import { saveModel } from './modelDirectory.js'
 import { optimizerFor, scheduleOf, type AnyOptimizer } from './optimization.js'
 import { prepareOutputFolder } from './outputFolder.js'
 import { progressFor, type Progress } from './progress.js'
-import { epochsOf, isTrainingData, sourceOf, type BatchSource, type Metrics, type SavedTokenizer, type TrainingData, type TrainingTask } from './task.js'
+import {
+  epochsOf, isTrainingData, sourceOf, type BatchSource, type Metrics, type SavedTokenizer, type TrainingData, type TrainingTask,
+} from './task.js'
 import { TrainingLog, type LogEntry } from './trainingLog.js'
 import type { TrainingSettings } from './trainingOptions.js'
+import { describeChanges, isDue, isEvaluated, requireEvaluations, savesBest, stepOptions, totalStepsOf } from './trainingPlan.js'
 import { queueStep, type QueuedStep, type StepParts } from './trainingStep.js'
 
 /** How a training ended, and what came of it. */
@@ -66,6 +70,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   private readonly progress: Progress
   private readonly callbacks: readonly TrainerCallback[]
   private readonly window = new LogWindow()
+  private readonly turns = new EventLoopTurns()
   private log: TrainingLog | undefined
   private queued: (QueuedStep & { step: number, epoch: number, learningRate: number })[] = []
 
@@ -87,12 +92,16 @@ export class TrainingRun implements StepParts, CheckpointParts {
   constructor(readonly model: Module, data: TrainingTask | TrainingData, private readonly settings: TrainingSettings) {
     this.task = isTrainingData(data) ? data.taskFor(model, settings) : data
     this.batches = sourceOf(this.task.batches)
-    this.totalSteps = stepsOf(settings, this.batches)
+    this.totalSteps = totalStepsOf(settings, this.batches)
     this.best = new BestMetric(settings)
-    if (settings.gradientCheckpointing && !('activationCheckpointing' in model))
-      throw new ConfigError(`Trainer: gradientCheckpointing needs a model with the property activationCheckpointing; ${model.constructor.name} has none.`)
+    if (settings.gradientCheckpointing && !('activationCheckpointing' in model)) {
+      throw new ConfigError('Trainer: gradientCheckpointing needs a model with the property activationCheckpointing; '
+        + `${model.constructor.name} has none.`)
+    }
+    if (settings.predictWithGenerate && !isTrainingData(data))
+      throw new ConfigError('Trainer: predictWithGenerate is for translationData(…); a task of your own computes its metrics in evaluate().')
     this.schedule = scheduleOf(model, settings, this.totalSteps, this.best.greaterIsBetter)
-    this.requireEvaluations()
+    requireEvaluations(settings, this.task, this.schedule)
     this.optimizer = settings.optimizer ?? optimizerFor(model, settings)
     this.ema = settings.emaDecay === undefined ? undefined : new ExponentialMovingAverage(model, settings.emaDecay)
     this.progress = progressFor(settings.disableProgress)
@@ -166,7 +175,10 @@ export class TrainingRun implements StepParts, CheckpointParts {
 
   private async resume(from: string): Promise<number> {
     const state = await readCheckpoint(from, this), { outputDir, seed } = this.settings
-    if (state.seed !== seed) throw new CheckpointError(`${from} was saved with seed ${state.seed}, this training has seed ${seed}. Use the same seed: masks and order of the data depend on it.`)
+    if (state.seed !== seed) {
+      throw new CheckpointError(`${from} was saved with seed ${state.seed}, this training has seed ${seed}. `
+        + 'Use the same seed: masks and order of the data depend on it.')
+    }
     this.batches.restore(state.data)
     if (followsMetric(this.schedule) && state.schedule) this.schedule.restore(state.schedule)
     if (this.best.restore(state.best) && state.bestCheckpoint !== null) {
@@ -176,33 +188,32 @@ export class TrainingRun implements StepParts, CheckpointParts {
       }
     }
     this.window.restore(state.log.window)
-    Object.assign(this, { step: state.step, microStep: state.microStep, totals: { ...state.totals }, evaluatedStep: state.evaluatedStep, evaluationDue: state.evaluationDue })
+    this.step = state.step
+    this.microStep = state.microStep
+    this.totals = { ...state.totals }
+    this.evaluatedStep = state.evaluatedStep
+    this.evaluationDue = state.evaluationDue
     this.resumedFrom = from
     this.savedStep = outputDir !== undefined && resolve(outputDir, checkpointName(state.step)) === resolve(from) ? state.step : undefined
-    const now = this.stepOptions(), changed = Object.keys(now).filter(name => JSON.stringify(now[name]) !== JSON.stringify(state.options[name]))
-    this.progress.notice(`Resuming from ${from}, step ${state.step}.${changed.length ? ` Changed since: ${changed.map(name => `${name} ${JSON.stringify(state.options[name])} to ${JSON.stringify(now[name])}`).join(', ')}.` : ''}`)
+    const changes = describeChanges(state.options, stepOptions(this.settings, this.totalSteps))
+    this.progress.notice(`Resuming from ${from}, step ${state.step}.${changes ? ` Changed since: ${changes}.` : ''}`)
     return state.log.position
   }
 
   private async takeSteps(): Promise<void> {
+    const { outputDir, saveStrategy, saveSteps, evalStrategy, evalSteps } = this.settings
     this.began = this.lastFinished = performance.now()
     if (this.evaluationDue && !this.interruption.reason) {
       await this.evaluateStep()
-      if (!this.evaluationDue && this.settings.outputDir !== undefined) await this.save()
+      if (!this.evaluationDue && outputDir !== undefined) await this.save()
     }
     while (this.step < this.totalSteps && !this.endsNow()) {
       const epoch = Math.floor(this.epoch)
       await this.takeStep()
-      const boundary = { epoch: Math.floor(this.epoch) > epoch, last: this.step === this.totalSteps }
-      const isBest = this.isDue(this.settings.evalStrategy, this.settings.evalSteps, boundary) && this.isEvaluated ? await this.evaluateStep() : false
-      const { outputDir, saveStrategy, saveSteps } = this.settings
-      if (outputDir !== undefined && (this.isDue(saveStrategy, saveSteps, boundary) || (isBest && this.savesBest))) await this.save()
+      const now = { step: this.step, endsEpoch: Math.floor(this.epoch) > epoch, isLast: this.step === this.totalSteps }
+      const isBest = isEvaluated(this.task) && isDue(evalStrategy, evalSteps, now) ? await this.evaluateStep() : false
+      if (outputDir !== undefined && (isDue(saveStrategy, saveSteps, now) || (isBest && savesBest(this.settings)))) await this.save()
     }
-  }
-
-  private isDue(strategy: 'no' | 'steps' | 'epoch' | 'end' | 'best', steps: number | undefined, { epoch, last }: { epoch: boolean, last: boolean }): boolean {
-    if (last) return strategy !== 'no'
-    return strategy === 'epoch' ? epoch : strategy === 'steps' && this.step % steps! === 0
   }
 
   private endsNow(): boolean {
@@ -222,6 +233,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
     this.queued.push({ ...queued, step: this.step, epoch: this.epoch, learningRate })
     await this.tell('onStepEnd', { learningRate, tokens: queued.tokens })
     if (this.queued.length > 2) await this.finishStep()
+    await this.turns.giveIfDue()
   }
 
   private async drain(): Promise<void> {
@@ -238,7 +250,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
     this.totals.seconds += finished.seconds
     this.totals.tokens += finished.tokens
     this.checkGradient(finished)
-    this.progress.step(finished.step, { loss: lossSum / Math.max(1, finished.tokens), tokensPerSecond: this.window.tokensPerSecond, secondsPerStep: this.window.secondsPerStep })
+    this.progress.step(finished.step, { loss: lossSum / Math.max(1, finished.tokens), ...this.window.recent })
     if (finished.step % this.settings.loggingSteps !== 0 && finished.step !== this.totalSteps) return
     this.lastLoss = this.window.loss
     await this.record({ ...this.window.close(finished), seconds: this.totals.seconds, totalTokens: this.totals.tokens })
@@ -251,11 +263,12 @@ export class TrainingRun implements StepParts, CheckpointParts {
     }
     this.totals.skippedSteps++
     this.totals.skippedInARow++
-    const stops = this.settings.nanPolicy === 'stop', last = this.savedStep === undefined ? '' : ` The last checkpoint is of step ${this.savedStep}.`
+    const stops = this.settings.nanPolicy === 'stop'
     if (!stops && this.totals.skippedInARow < mostSkippedInARow) return
-    const what = stops ? `step ${step}: the norm of the gradient is ${gradNorm}` : `step ${step}: the norm of the gradient was NaN or infinite ${mostSkippedInARow} times in a row`
-    throw new NumericsError(`${what}; such updates are not applied.${last} Lower learningRate, lengthen warmupSteps, or lower maxGradNorm`
-      + `${stops ? "; nanPolicy: 'skip' goes on without the step" : ''}.`)
+    const what = stops ? `is ${gradNorm}` : `was NaN or infinite ${mostSkippedInARow} times in a row`
+    const last = this.savedStep === undefined ? '' : ` The last checkpoint is of step ${this.savedStep}.`
+    throw new NumericsError(`step ${step}: the norm of the gradient ${what}; such updates are not applied.${last} `
+      + `Lower learningRate, lengthen warmupSteps, or lower maxGradNorm${stops ? "; nanPolicy: 'skip' goes on without the step" : ''}.`)
   }
 
   /** Evaluates the step. @returns whether it is the best yet; false also where an interruption came between */
@@ -291,8 +304,8 @@ export class TrainingRun implements StepParts, CheckpointParts {
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error
       const [last] = (await listedCheckpoints(this.settings.outputDir!).catch(() => [])).reverse()
-      throw new CheckpointError(`the checkpoint of step ${this.step} could not be saved: ${error.message} ${last ? `The last good one is ${last.path}` : 'There is no earlier one'}; `
-        + 'this step is still in memory: trainer.saveCheckpoint(folder) saves it elsewhere.', { cause: error })
+      throw new CheckpointError(`the checkpoint of step ${this.step} could not be saved: ${error.message} `
+        + `${last ? `The last good one is ${last.path}` : 'There is no earlier one'}; this step is still in memory: trainer.saveCheckpoint(folder) saves it elsewhere.`, { cause: error })
     }
     this.savedStep = this.step
     await this.removeOld()
@@ -305,7 +318,8 @@ export class TrainingRun implements StepParts, CheckpointParts {
     const { outputDir, saveTotalLimit } = this.settings
     try {
       const old = (await listedCheckpoints(outputDir!)).slice(0, -saveTotalLimit)
-      for (const { path } of old) if (this.bestCheckpoint === undefined || resolve(path) !== resolve(this.bestCheckpoint)) await removeCheckpoint(path)
+      const best = this.bestCheckpoint === undefined ? undefined : resolve(this.bestCheckpoint)
+      for (const { path } of old) if (resolve(path) !== best) await removeCheckpoint(path)
     } catch (error) {
       this.progress.notice(`An old checkpoint stays: ${(error as Error).message}`)
     }
@@ -315,7 +329,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   private async finish(): Promise<TrainingResult> {
     const { outputDir, saveStrategy, evalStrategy } = this.settings
     await this.drain()
-    const unevaluated = this.isEvaluated && evalStrategy !== 'no' && this.evaluatedStep !== this.step && this.step > 0
+    const unevaluated = isEvaluated(this.task) && evalStrategy !== 'no' && this.evaluatedStep !== this.step && this.step > 0
     if (unevaluated && !this.interruption.reason) await this.evaluateStep()
     const interrupted = this.interruption.reason !== undefined, unsaved = this.savedStep !== this.step || (unevaluated && !interrupted)
     if (outputDir !== undefined && unsaved && this.step > 0 && (interrupted || saveStrategy !== 'no')) await this.save()
@@ -323,18 +337,21 @@ export class TrainingRun implements StepParts, CheckpointParts {
       await this.takeFinalWeights()
       if (outputDir !== undefined) await saveModel(outputDir, this.model, this.task.tokenizer)
     }
-    const { step, epoch, metrics, bestCheckpoint, resumedFrom, totals: { tokens, seconds, skippedSteps } } = this, reason = this.interruption.reason
+    const { step, epoch, metrics, bestCheckpoint, resumedFrom, savedStep, totals: { tokens, seconds, skippedSteps } } = this
+    const { reason } = this.interruption
     return {
       step, epoch, loss: this.window.isEmpty ? this.lastLoss : this.window.loss, metrics, best: this.best.best,
       stopReason: interrupted ? 'interrupted' : this.stopReason ?? 'maxSteps', interrupted, signal: reason === 'abort' ? undefined : reason,
-      checkpoint: this.savedStep === undefined || outputDir === undefined ? undefined : join(outputDir, checkpointName(this.savedStep)), bestCheckpoint, resumedFrom, tokens, seconds, skippedSteps,
+      checkpoint: savedStep === undefined || outputDir === undefined ? undefined : join(outputDir, checkpointName(savedStep)), bestCheckpoint, resumedFrom,
+      tokens, seconds, skippedSteps,
     }
   }
 
   /** The best, the averages, or the last. */
   private async takeFinalWeights(): Promise<void> {
-    if (this.settings.loadBestModelAtEnd && this.bestCheckpoint !== undefined) await loadEvaluatedWeights(this.bestCheckpoint, this.model, this.ema !== undefined)
-    else this.ema?.swap()
+    const best = this.settings.loadBestModelAtEnd ? this.bestCheckpoint : undefined
+    if (best === undefined) this.ema?.swap()
+    else await loadEvaluatedWeights(best, this.model, this.ema !== undefined)
   }
 
   private async record(entry: LogEntry): Promise<void> {
@@ -343,53 +360,24 @@ export class TrainingRun implements StepParts, CheckpointParts {
     await this.tell('onLog', { entry })
   }
 
-  private async tell<K extends keyof TrainerCallback>(name: K, more: Omit<Parameters<NonNullable<TrainerCallback[K]>>[0], keyof TrainingEvent>): Promise<void> {
+  private async tell<K extends keyof TrainerCallback>(
+    name: K, more: Omit<Parameters<NonNullable<TrainerCallback[K]>>[0], keyof TrainingEvent>,
+  ): Promise<void> {
     const event = { step: this.step, totalSteps: this.totalSteps, epoch: this.epoch, stop: () => { this.stopReason ??= 'callback' }, ...more }
     for (const callback of this.callbacks) await (callback[name] as ((event: object) => void | Promise<void>) | undefined)?.call(callback, event)
   }
 
-  private get isEvaluated(): boolean { return this.task.evaluationBatches !== undefined || this.task.evaluate !== undefined }
-
-  /** Whether a best evaluation is worth a checkpoint of its own. */
-  private get savesBest(): boolean {
-    const { loadBestModelAtEnd, metricForBestModel, earlyStoppingPatience, saveStrategy } = this.settings
-    return saveStrategy === 'best' || (saveStrategy !== 'no' && (loadBestModelAtEnd || metricForBestModel !== undefined || earlyStoppingPatience !== undefined))
-  }
-
-  private requireEvaluations(): void {
-    const { evalStrategy, loadBestModelAtEnd, metricForBestModel, earlyStoppingPatience, saveStrategy, lrSchedulerType } = this.settings
-    const needs = loadBestModelAtEnd ? 'loadBestModelAtEnd' : earlyStoppingPatience !== undefined ? 'earlyStoppingPatience' : metricForBestModel !== undefined ? 'metricForBestModel'
-      : saveStrategy === 'best' ? "saveStrategy 'best'" : followsMetric(this.schedule) ? `lrSchedulerType '${lrSchedulerType}'`
-        : evalStrategy === 'steps' || evalStrategy === 'epoch' ? `evalStrategy '${evalStrategy}'` : undefined
-    if (needs === undefined) return
-    if (!this.isEvaluated) throw new ConfigError(`Trainer: ${needs} needs validation data, and the data has none. Give some (validation, evaluationBatches), or leave the option out.`)
-    if (evalStrategy === 'no') throw new ConfigError(`Trainer: ${needs} needs evaluations, but evalStrategy is 'no'.`)
-  }
-
   private state(): TrainerState {
     return {
-      format: 1, versions: { warpweft: version, node: process.versions.node }, step: this.step, microStep: this.microStep, epoch: this.epoch, seed: this.settings.seed,
+      format: 1, versions: { warpweft: version, node: process.versions.node },
+      step: this.step, microStep: this.microStep, epoch: this.epoch, seed: this.settings.seed,
       optimizer: { name: this.optimizer.constructor.name, step: this.optimizer.stepCount }, data: this.batches.state(),
       schedule: followsMetric(this.schedule) ? this.schedule.state() : null, best: this.best.state(),
-      bestCheckpoint: this.bestCheckpoint === undefined ? null : basename(this.bestCheckpoint), evaluatedStep: this.evaluatedStep, evaluationDue: this.evaluationDue,
-      log: { window: this.window.state(), position: this.log?.position ?? 0 }, totals: this.totals, options: this.stepOptions(),
+      bestCheckpoint: this.bestCheckpoint === undefined ? null : basename(this.bestCheckpoint),
+      evaluatedStep: this.evaluatedStep, evaluationDue: this.evaluationDue,
+      log: { window: this.window.state(), position: this.log?.position ?? 0 }, totals: this.totals, options: stepOptions(this.settings, this.totalSteps),
     }
   }
-
-  /** What the steps depend on beside model, data and seed. */
-  private stepOptions(): Record<string, unknown> {
-    const { learningRate, lrSchedulerType, lrSchedulerKwargs, warmupSteps, warmupRatio, weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, gradientAccumulationSteps,
-      labelSmoothingFactor, emaDecay, precision } = this.settings
-    const options = { totalSteps: this.totalSteps, learningRate, lrSchedulerType, lrSchedulerKwargs, warmupSteps, warmupRatio, weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm,
-      gradientAccumulationSteps, labelSmoothingFactor, emaDecay, precision }
-    return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-  }
-}
-
-function stepsOf({ maxSteps, numTrainEpochs, gradientAccumulationSteps }: TrainingSettings, { batchesPerEpoch }: BatchSource<unknown>): number {
-  if (maxSteps !== undefined) return maxSteps
-  if (batchesPerEpoch === undefined) throw new ConfigError('Trainer: the data does not say how many batches an epoch has. Give maxSteps.')
-  return Math.ceil(numTrainEpochs * batchesPerEpoch / gradientAccumulationSteps)
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }

@@ -56,10 +56,15 @@ export function queueStep(
   })
 }
 
-function queueBatch(task: TrainingTask, batch: unknown, { labelSmoothingFactor: labelSmoothing, precision }: StepSettings, lossTarget: number): void {
+function queueBatch(
+  task: TrainingTask, batch: unknown, { labelSmoothingFactor: labelSmoothing, precision }: StepSettings, lossTarget: number,
+): void {
   scope(() => enableGrad(() => autocast(precision, () => {
     const loss = task.loss(batch, { labelSmoothing })
-    if (loss.rank !== 0) throw new ShapeError(`the task's loss is [${loss.shape.join(', ')}], expected one number: the sum of the losses of the batch (reduction: 'sum')`)
+    if (loss.rank !== 0) {
+      throw new ShapeError(`the task's loss is [${loss.shape.join(', ')}], expected one number: the sum of the losses of the batch `
+        + "(reduction: 'sum')")
+    }
     backward(loss)
     native.copy(loss.handle, lossTarget)
   })))

@@ -62,8 +62,10 @@ export class TranslationData implements TrainingData {
 
   taskFor(model: Module, settings: TrainingSettings): TrainingTask {
     requireTranslationModel(model)
-    if (model.vocabSize < this.vocabSize)
-      throw new ConfigError(`the model has embeddings for ${model.vocabSize} tokens, the tokenizer has ${this.vocabSize}. Build the model with vocabSize: data.vocabSize.`)
+    if (model.vocabSize < this.vocabSize) {
+      throw new ConfigError(`the model has embeddings for ${model.vocabSize} tokens, the tokenizer has ${this.vocabSize}. `
+        + 'Build the model with vocabSize: data.vocabSize.')
+    }
     return translationTask(model, this, settings)
   }
 }
@@ -87,30 +89,34 @@ export async function translationData(source: Pairs, options: TranslationDataOpt
   if (validation !== undefined && validationSize !== undefined)
     throw new ConfigError('translationData: validationSize is for pairs that are held out, but validation is given. Leave one out.')
   const text = pairsOf(source, reading)
-  const held = validation === undefined ? await heldOut(text, validationSize, splitSeed) : new Set<number>()
+  const numbers = validation === undefined ? await heldOut(text, validationSize, splitSeed) : new Set<number>()
   const kept: Pair[] = []
-  const training = () => split(text, held, kept)
+  const training = () => split(text, numbers, kept)
 
-  const tokenizer = typeof given === 'string' ? await Tokenizer.fromFile(given) : given ?? await Tokenizer.train(tokenizerKind, bothSides(training()), { vocabSize })
+  const tokenizer = typeof given === 'string' ? await Tokenizer.fromFile(given)
+    : given ?? await Tokenizer.train(tokenizerKind, bothSides(training()), { vocabSize })
   const ids = specialIds(tokenizer), coders = codersOf(tokenizer, ids.eos)
   const encoding = { maxLength, ...(policy === undefined ? {} : { policy }) }
   const encoded = await encodeParallel(training(), coders, encoding)
-  const train = { ...encoded, report: text instanceof ParallelText ? withLines(text.report, encoded.report, held.size) : encoded.report }
+  const train = { ...encoded, report: text instanceof ParallelText ? withLines(text.report, encoded.report, numbers.size) : encoded.report }
   const validationPairs = validation === undefined ? kept : await collected(pairsOf(validation, reading))
-  const bounds = { ...(maxTokens === undefined ? {} : { maxTokens }), ...(batchSize === undefined ? {} : { batchSize }), ...(padToMultipleOf === undefined ? {} : { padToMultipleOf }) }
-  if (validationPairs.length === 0) return new TranslationData(tokenizer, train, undefined, ids, bounds)
-  return new TranslationData(tokenizer, train, { encoded: await encodeParallel(validationPairs, coders, encoding), pairs: validationPairs }, ids, bounds)
+  const held = validationPairs.length === 0 ? undefined
+    : { encoded: await encodeParallel(validationPairs, coders, encoding), pairs: validationPairs }
+  const bounds = Object.fromEntries(Object.entries({ maxTokens, batchSize, padToMultipleOf }).filter(([, value]) => value !== undefined))
+  return new TranslationData(tokenizer, train, held, ids, bounds)
 }
 
 function pairsOf(source: Pairs, reading: ParallelOptions): ParallelText | readonly Pair[] {
   if (typeof source === 'string' || 'source' in source) return readParallel(source, reading)
-  if (Object.keys(reading).length > 0) throw new ConfigError(`translationData: ${Object.keys(reading).join(', ')} is for files, but the pairs themselves are given.`)
+  if (Object.keys(reading).length > 0)
+    throw new ConfigError(`translationData: ${Object.keys(reading).join(', ')} is for files, but the pairs themselves are given.`)
   return [...source]
 }
 
 /** Numbers of the pairs to hold out. */
 async function heldOut(text: ParallelText | readonly Pair[], size: number | undefined, seed: number): Promise<ReadonlySet<number>> {
-  if (size !== undefined && (!Number.isInteger(size) || size < 0)) throw new ConfigError(`translationData: validationSize is ${size}, expected a whole number from 0.`)
+  if (size !== undefined && (!Number.isInteger(size) || size < 0))
+    throw new ConfigError(`translationData: validationSize is ${size}, expected a whole number from 0.`)
   if (size === 0) return new Set()
   let count = 0
   for await (const pair of text) {
@@ -149,7 +155,8 @@ function specialIds(tokenizer: Tokenizer): SpecialIds {
   const { bosId: bos, eosId: eos, padId: pad } = tokenizer
   if (bos === undefined || eos === undefined || pad === undefined) {
     const missing = Object.entries({ padToken: pad, bosToken: bos, eosToken: eos }).filter(([, id]) => id === undefined).map(([name]) => name)
-    throw new ConfigError(`translationData: the tokenizer has no ${missing.join(', ')}. Name them when loading it (Tokenizer.fromFile(path, { ${missing[0]}: '…' })), or add them with addSpecialTokens.`)
+    throw new ConfigError(`translationData: the tokenizer has no ${missing.join(', ')}. Name them when loading it `
+      + `(Tokenizer.fromFile(path, { ${missing[0]}: '…' })), or add them with addSpecialTokens.`)
   }
   return { bos, eos, pad }
 }

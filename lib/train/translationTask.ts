@@ -27,7 +27,9 @@ export function requireTranslationModel(model: Module): asserts model is Transla
 }
 
 /** Training a model to translate. */
-export function translationTask(model: TranslationModel, { tokenizer, train, validation, ids, bounds }: TranslationData, settings: TrainingSettings): TrainingTask<Seq2SeqBatch> {
+export function translationTask(
+  model: TranslationModel, { tokenizer, train, validation, ids, bounds }: TranslationData, settings: TrainingSettings,
+): TrainingTask<Seq2SeqBatch> {
   const options = { ...ids, ...bounds }
   return {
     batches: new Seq2SeqBatches(train, { ...options, seed: settings.seed }),

@@ -28,7 +28,10 @@ export async function loadParameters(model: Module, reader: TensorReader, names?
     }
   }
   for (const [name, p] of model.namedParameters()) if (!filled.has(p)) problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
-  if (problems.length > 0) throw new CheckpointError(`${reader.path}: the weights do not fit the model. ${problems.join('; ')}. Were they saved from another configuration?`)
+  if (problems.length > 0) {
+    throw new CheckpointError(`${reader.path}: the weights do not fit the model. ${problems.join('; ')}. `
+      + 'Were they saved from another configuration?')
+  }
   for (const [name, inFile] of given) every.get(name)!.assign(await reader.float32(inFile))
 }
 

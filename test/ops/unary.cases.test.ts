@@ -12,9 +12,9 @@ import { gatedActivation } from '#lib/ops/gatedActivation.js'
 import { map, zip } from './array64.js'
 import { normal, opCases, type OpCase } from './opCases.js'
 
-/** By Simpson's rule, to 1e-13. */
+/** By Simpson's rule, to 1e-10 for |x| < 8. */
 function erf(x: number): number {
-  const n = 400, h = x / n, f = (t: number): number => Math.exp(-t * t)
+  const n = 100, h = x / n, f = (t: number): number => Math.exp(-t * t)
   let s = f(0) + f(x)
   for (let i = 1; i < n; i++) s += (i % 2 ? 4 : 2) * f(i * h)
   return (s * h / 3) * 2 / Math.sqrt(Math.PI)
@@ -35,7 +35,7 @@ const functions: [string, (x: Tensor) => Tensor, (x: number) => number, ((v: num
   ['softplus', unary.softplus, x => Math.log1p(Math.exp(x))],
 ]
 for (const [name, op, reference, prepare = (v: number) => v] of functions) {
-  opCases(name, [[1], [3, 17], [65, 63]].map((shape): OpCase => ({
+  opCases(name, [[1], [3, 17], [257]].map((shape): OpCase => ({
     name: `[${shape.join(', ')}]`,
     inputs: { x: map(normal(shape, { std: 1.5 }), prepare) },
     run: ({ x }) => op(x!),
