@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js'
+import { closest } from '../spelling.js'
 import { amount, belowOne, count, flag, fraction, oneOf, positive, positiveCount, type Kind } from '../optim/schedules/options.js'
 import { scheduleNames, type ScheduleName } from '../optim/schedules/schedule.js'
 import type { Optimizer } from '../optim/optimizer.js'
@@ -204,20 +205,8 @@ function suggestion(name: string): string {
   const camel = name.replace(/[_-]+(.)/g, (_, letter: string) => letter.toUpperCase())
   const wanted = Object.hasOwn(elsewhere, camel) ? elsewhere[camel] : undefined
   if (wanted !== undefined) return ` (${wanted})`
-  const close = Object.keys(trainingOptionKinds).map(known => ({ known, distance: editDistance(camel.toLowerCase(), known.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)[0]!
-  return close.distance <= Math.max(2, close.known.length / 4) ? ` (do you mean ${close.known}?)` : ''
-}
-
-/** Levenshtein's. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    row = next
-  }
-  return row[b.length]!
+  const close = closest(camel, Object.keys(trainingOptionKinds))
+  return close === undefined ? '' : ` (do you mean ${close}?)`
 }
 
 function shown(value: unknown): string {

@@ -1,0 +1,14 @@
+import { CheckpointError, ConfigError } from '../errors.js'
+import { Transformer } from '../models/transformer.js'
+import type { Tokenizer } from '../text/tokenizer.js'
+import { loadModel } from '../train/modelDirectory.js'
+
+/** A model directory that can translate. @throws CheckpointError, ConfigError with what is missing */
+export async function translationModel(directory: string): Promise<{ model: Transformer, tokenizer: Tokenizer }> {
+  const { model, tokenizer } = await loadModel(directory)
+  if (!(model instanceof Transformer)) {
+    throw new ConfigError(`${directory} holds a ${model.constructor.name}, which does not translate; expected a Transformer, as \`warpweft train\` writes it.`)
+  }
+  if (!tokenizer) throw new CheckpointError(`${directory} has no tokenizer.json. Put the one that the model was trained with beside its config.json.`)
+  return { model, tokenizer }
+}
