@@ -9,16 +9,16 @@ export const info: Command = {
   async run([directory], options) {
     // Loading checks that weights, configuration and tokenizer fit.
     const { model, tokenizer, config } = await loadModel(directory!)
-    const weights = Object.entries(model.stateDict()).map(([name, { shape }]) => ({ name, shape }))
+    const weights = [...model.stateDict()].map(([name, { shape }]) => ({ name, shape }))
     const facts = {
-      model: model.constructor.name, parameters: model.parameterCount, dtype: config['torch_dtype'] ?? config['dtype'] ?? 'float32',
+      model: model.constructor.name, parameters: model.parameterCount, dtype: typeof config['torch_dtype'] === 'string' ? config['torch_dtype'] : 'float32',
       vocabulary: tokenizer?.vocabSize ?? null, config, ...(options.on('tensors') ? { tensors: weights } : {}),
     }
     if (options.on('json')) {
       console.log(JSON.stringify(facts))
       return 0
     }
-    console.log(`${directory}: ${facts.model} of ${facts.parameters.toLocaleString('en')} parameters, saved as ${String(facts.dtype)}`)
+    console.log(`${directory}: ${facts.model} of ${facts.parameters.toLocaleString('en')} parameters, saved as ${facts.dtype}`)
     console.log(tokenizer ? `tokenizer: ${tokenizer.vocabSize.toLocaleString('en')} tokens` : 'no tokenizer.json')
     for (const [name, value] of Object.entries(config)) console.log(`  ${name}: ${JSON.stringify(value)}`)
     if (options.on('tensors')) for (const { name, shape } of weights) console.log(`  ${name} [${shape.join(', ')}]`)

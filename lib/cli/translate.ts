@@ -62,16 +62,12 @@ const numbered = (found: Translation[], line: number): string => found.map(({ te
 
 /** Lines of standard input as they come: one at once where nothing else waits, many together where they come faster than they are translated. */
 async function* standardInput(): AsyncGenerator<string[]> {
-  const waiting: string[] = []
-  let ended = false, wake = (): void => undefined
-  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity })
-  lines.on('line', line => { waiting.push(line); wake() })
-  lines.on('close', () => { ended = true; wake() })
-  while (!ended || waiting.length > 0) {
-    if (waiting.length === 0) {
-      await new Promise<void>(resolve => { wake = resolve })
-      continue
-    }
-    yield waiting.splice(0, mostTogether)
+  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity }), input = { waiting: [] as string[], ended: false, wake: (): void => undefined }
+  lines.on('line', line => { input.waiting.push(line); input.wake() })
+  lines.on('close', () => { input.ended = true; input.wake() })
+  for (;;) {
+    if (input.waiting.length > 0) yield input.waiting.splice(0, mostTogether)
+    else if (input.ended) return
+    else await new Promise<void>(resolve => { input.wake = resolve })
   }
 }
