@@ -100,8 +100,9 @@ function decodeLines(bytes: Buffer, path: string, first: number, maxLineBytes: n
 async function* uncompressed(file: Readable, path: string): AsyncGenerator<Buffer> {
   const chunks = withHead(file)
   try {
-    const { value: head } = await chunks.next()
-    if (head === undefined) return
+    const first = await chunks.next()
+    if (first.done) return
+    const head = first.value
     if (head[0] === 0x1F && head[1] === 0x8B) {
       yield* gunzipped(head, chunks)
     } else {
@@ -150,10 +151,12 @@ async function* withoutMark(stream: AsyncIterable<Buffer>, path: string): AsyncG
   }
 }
 
+/* eslint-disable no-control-regex -- these bytes are what tells the formats apart */
 const knownBinary: readonly (readonly [string, RegExp])[] = [
   ['a zip archive', /^PK\x03\x04/], ['zstd-compressed', /^\x28\xB5\x2F\xFD/], ['xz-compressed', /^\xFD7zXZ/], ['bzip2-compressed', /^BZh[1-9]1AY&/],
   ['a 7-zip archive', /^7z\xBC\xAF/], ['a Parquet file', /^PAR1\x15/], ['a PDF', /^%PDF-/],
 ]
+/* eslint-enable no-control-regex */
 
 function refuseKnownBinary(head: Buffer, path: string): void {
   const start = head.toString('latin1', 0, 8)

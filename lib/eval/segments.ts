@@ -33,7 +33,7 @@ export function segmentsOf(metric: string, hypotheses: readonly string[], refere
   return hypotheses.map((hypothesis, i) => {
     const own: string[] = []
     references.forEach((stream, r) => {
-      const text: unknown = stream[i]
+      const text = (stream as readonly unknown[])[i]
       if (typeof text === 'string') own.push(text)
       else if (text !== null) throw new DataError(`${metric}: references[${r}][${i}] is ${typeof text}, expected a string or null`)
     })

@@ -89,8 +89,8 @@ export abstract class Optimizer<Options extends { learningRate: number }> {
 
   /** The named state of each parameter, zeros at first. */
   protected state(kind: string, parameters: readonly [string, Parameter][]): Float64Array {
-    let states = this.states.get(kind)
-    if (!states) this.states.set(kind, states = new Map())
+    const states = this.states.get(kind) ?? new Map<string, Tensor>()
+    this.states.set(kind, states)
     return handles(parameters.map(([name, p]) => {
       let t = states.get(name)
       if (!t) states.set(name, t = zeros(p.shape).keep())

@@ -85,7 +85,7 @@ function readMerges(fields: Fields, vocabulary: Map<string, number>, prefix: str
     if (!Array.isArray(parts) || parts.length !== 2 || typeof parts[0] !== 'string' || typeof parts[1] !== 'string') {
       throw fields.error(`merge ${rank} is ${JSON.stringify(merge)}, expected two tokens. Is the file damaged?`)
     }
-    const [left, right] = parts
+    const [left, right] = parts as [string, string]
     const joined = left + right.slice(right.startsWith(prefix) ? prefix.length : 0)
     const ids = [left, right, joined].map(token => {
       const id = vocabulary.get(token)

@@ -68,6 +68,6 @@ export function describe(value: unknown): string {
   if (value === undefined) return 'missing'
   if (Array.isArray(value)) return 'a list'
   if (isObject(value)) return 'an object'
-  const text = JSON.stringify(value) ?? String(value)
+  const text = JSON.stringify(value) ?? typeof value   // a function or a symbol has no JSON
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }

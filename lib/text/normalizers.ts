@@ -125,6 +125,6 @@ function accentsStripped(aligned: AlignedText): AlignedText {
 function nmt(aligned: AlignedText): AlignedText {
   // eslint-disable-next-line no-control-regex
   const kept = aligned.filtered(character => !/[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/.test(character))
-  // eslint-disable-next-line no-control-regex, no-misleading-character-class
+  // eslint-disable-next-line no-control-regex
   return kept.relabelled(kept.text.replace(/[\u0009\u000a\u000c\u000d\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g, ' '))
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { ConfigError, DataError } from '#lib/errors.js'
-import { LanguageModelBatches, ignoreIndex, sequentialBatches } from '#lib/data/index.js'
+import { type LanguageModelState, LanguageModelBatches, ignoreIndex, sequentialBatches } from '#lib/data/index.js'
 
 const stream = (length: number) => Int32Array.from({ length }, (_, i) => 10 + i)
 const sizes = fc.record({ batchSize: fc.integer({ min: 1, max: 6 }), blockSize: fc.integer({ min: 1, max: 9 }), seed: fc.nat(99) })
@@ -23,14 +23,14 @@ describe('LanguageModelBatches', () => {
   test('reaches the first and the last block of the stream', () => {
     const batches = new LanguageModelBatches(stream(6), { batchSize: 8, blockSize: 4 }), offsets = new Set<number>()
     for (let i = 0; i < 20; i++) batches.next().offsets.forEach(offset => offsets.add(offset))
-    expect([...offsets].sort()).toEqual([0, 1])
+    expect([...offsets].sort((a, b) => a - b)).toEqual([0, 1])
   })
 
   test('gives the same batches after a resume, whichever batch it was stopped after', () => {
     fc.assert(fc.property(sizes, fc.nat(30), (options, stop) => {
       const make = () => new LanguageModelBatches(stream(50), options), whole = make(), resumed = make()
       for (let i = 0; i < stop; i++) whole.next()
-      resumed.restore(JSON.parse(JSON.stringify(whole.state())))
+      resumed.restore(JSON.parse(JSON.stringify(whole.state())) as LanguageModelState)
       for (let i = 0; i < 5; i++) expect(resumed.next()).toEqual(whole.next())
     }))
   })

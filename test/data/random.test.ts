@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { ConfigError } from '#lib/errors.js'
-import { Random, philox } from '#lib/data/random.js'
+import { Random, type RandomState, philox } from '#lib/data/random.js'
 
 const words = (counter: number[], key: number[]) => {
   const out = new Uint32Array(4)
@@ -12,7 +12,7 @@ const words = (counter: number[], key: number[]) => {
 describe('philox', () => {
   test('gives the known answers of the authors (Random123, kat_vectors)', () => {
     expect(words([0, 0, 0, 0], [0, 0])).toBe('6627e8d5 e169c58d bc57ac4c 9b00dbd8')
-    expect(words(Array(4).fill(0xffffffff), Array(2).fill(0xffffffff))).toBe('408f276d 41c83b0e a20bc7c6 6d5451fd')
+    expect(words(Array<number>(4).fill(0xffffffff), Array<number>(2).fill(0xffffffff))).toBe('408f276d 41c83b0e a20bc7c6 6d5451fd')
     expect(words([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0])).toBe('d16cfe09 94fdcceb 5001e420 24126ea1')
   })
 
@@ -36,7 +36,7 @@ describe('Random', () => {
     fc.assert(fc.property(fc.nat(100), fc.nat({ max: Number.MAX_SAFE_INTEGER }), (drawn, seed) => {
       const random = new Random(seed, 'test', 7)
       for (let i = 0; i < drawn; i++) random.uint32()
-      const again = Random.restore(JSON.parse(JSON.stringify(random.state())))
+      const again = Random.restore(JSON.parse(JSON.stringify(random.state())) as RandomState)
       expect(Array.from({ length: 9 }, () => again.uint32())).toEqual(Array.from({ length: 9 }, () => random.uint32()))
     }))
   })

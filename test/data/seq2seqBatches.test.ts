@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { ConfigError, DataError } from '#lib/errors.js'
-import { type EncodedPairs, type Seq2SeqBatch, Seq2SeqBatches, TokenSequences, evaluationBatches, ignoreIndex } from '#lib/data/index.js'
+import { type EncodedPairs, type Seq2SeqBatch, Seq2SeqBatches, type Seq2SeqState, TokenSequences, evaluationBatches, ignoreIndex } from '#lib/data/index.js'
 
 const special = { bos: 1, eos: 2, pad: 0 }
 
@@ -82,7 +82,7 @@ describe('Seq2SeqBatches', () => {
       const whole = make(), first = make()
       take(whole, stop)
       take(first, stop)
-      const state = JSON.parse(JSON.stringify(first.state())), resumed = make()
+      const state = JSON.parse(JSON.stringify(first.state())) as Seq2SeqState, resumed = make()
       take(resumed, 3)
       resumed.restore(state)
       expect([resumed.epoch, resumed.batch]).toEqual([whole.epoch, whole.batch])

@@ -141,7 +141,7 @@ describe('attention', () => {
       close(numbers(y), numbers(attention(x, x, x)))
       backward(y, random([2, 9, 2, 8], 3, false))
       expect(bias.grad!.shape).toEqual([9, 1])
-      close(numbers(bias.grad!), new Array(9).fill(0))
+      close(numbers(bias.grad!), new Array<number>(9).fill(0))
     })
   })
 

@@ -122,7 +122,7 @@ describe('schedules that follow a metric equal those of PyTorch and transformers
       const whole = schedule(name, options), before = schedule(name, options), after = schedule(name, options)
       const expected = wandering.map(whole.observe)
       const first = wandering.slice(0, stop).map(before.observe)
-      after.restore(JSON.parse(JSON.stringify(before.state())))
+      after.restore(JSON.parse(JSON.stringify(before.state())) as ReturnType<typeof before.state>)
       expect(after(0)).toBe(before(0))
       expect([...first, ...wandering.slice(stop).map(after.observe)]).toEqual(expected)
     }

@@ -61,7 +61,7 @@ export function fill<S extends Options>(schedule: string, options: S, given: Rea
     const value = Object.hasOwn(given, name) ? given[name] : undefined
     if (value === undefined) {
       if (option.needed) throw new ConfigError(`schedule ${schedule}: needs ${name}, ${option.kind.accepts}.`)
-      return [name, option.initial]
+      return [name, option.initial as unknown]
     }
     if (!option.kind.test(value)) throw new ConfigError(`schedule ${schedule}: ${name} must be ${option.kind.accepts}, not ${shown(value)}.`)
     return [name, value]
