@@ -61,7 +61,10 @@ std::string describe(const Kernel& k, const Case& x) {
   static constexpr const char* layouts[] = {"rows", "columns", "gaps", "spread"};
   std::string s = std::string("matmul ") + k.isa + " ";
   for (int64_t n : x.batch) s += std::to_string(n) + "x";
-  s += "[" + std::to_string(x.M) + ", " + std::to_string(x.K) + "] [" + std::to_string(x.K) + ", " + std::to_string(x.N) + "] " + nameOf(x.type) + " to " + nameOf(x.out);
+  // Appended one by one: g++ 12 sees overlaps in sums of literals and strings that are none (-Wrestrict).
+  for (const std::string& part : {std::string("["), std::to_string(x.M), std::string(", "), std::to_string(x.K), std::string("] ["), std::to_string(x.K),
+                                  std::string(", "), std::to_string(x.N), std::string("] "), std::string(nameOf(x.type)), std::string(" to "), std::string(nameOf(x.out))})
+    s += part;
   for (Layout l : {x.a, x.b, x.c}) s += std::string(" ") + layouts[static_cast<int>(l)];
   if (x.broadcast) s += " broadcast";
   if (x.accumulate) s += " accumulate";
