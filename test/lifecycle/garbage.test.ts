@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { WarpweftError } from '#lib/errors.js'
 import { matmul } from '#lib/ops/matmul.js'
+import { logSoftmax, softmax } from '#lib/ops/softmax.js'
 import { ones, tensor } from '#lib/tensor/create.js'
 import { cpu, memory, threads } from '#lib/tensor/device.js'
 import { scope } from '#lib/tensor/scope.js'
@@ -181,6 +182,13 @@ describe('the addon, called with garbage', () => {
     base.dispose()
     expectSound()
     expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+  })
+
+  test('a tensor of 2^40 empty rows is done at once: nobody walks them', () => {
+    scope(() => {
+      const x = ones([2 ** 40, 0])
+      expect(softmax(logSoftmax(x)).dataSync()).toHaveLength(0)
+    })
   })
 
   test('a view never reaches beyond its storage, whatever offsets and strides say', () => {
