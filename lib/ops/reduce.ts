@@ -42,7 +42,9 @@ function reduced(x: Tensor, { kept, shape }: Reduction, op: keyof typeof reduceO
 
 /** Calls `use` with the contiguous result `raw` of a reduction, repeated to the shape of what was reduced. */
 function withSpread(raw: number, { kept }: Reduction, shape: readonly number[], use: (handle: number) => void): void {
-  withRepeated(raw, { shape: kept, strides: contiguousStrides(kept) }, shape, use)
+  // Where only dimensions of size 1 were reduced nothing repeats, but they may be missing from the result.
+  if (kept.every((n, d) => n === shape[d])) withShape(raw, kept, use)
+  else withRepeated(raw, { shape: kept, strides: contiguousStrides(kept) }, shape, use)
 }
 
 const widened = (dtype: DType): DType => isFloating(dtype) ? dtype : 'int64'

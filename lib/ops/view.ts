@@ -123,6 +123,7 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
 /** Cuts a dimension into parts of the given sizes (or of one size; the last may be smaller). Gradients of all parts are written into one buffer. */
 export function split(x: Tensor, sizes: number | readonly number[], dim = -1): Tensor[] {
   const d = axis('split', x, dim), n = x.shape[d]!
+  if (typeof sizes === 'number' && !(Number.isInteger(sizes) && sizes > 0)) throw new ShapeError(`split: parts of size ${sizes}, expected a positive integer`)
   const list = typeof sizes === 'number' ? Array.from({ length: Math.ceil(n / sizes) }, (_, i) => Math.min(sizes, n - i * sizes)) : sizes
   if (list.some(s => !Number.isInteger(s) || s < 0) || list.reduce((a, b) => a + b, 0) !== n)
     throw new ShapeError(`split: sizes ${JSON.stringify(sizes)} do not add up to ${n}, the size of dimension ${dim}`)
