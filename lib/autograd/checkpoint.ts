@@ -27,7 +27,9 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...given: Tensor
         copy.requiresGrad = x.requiresGrad
         return copy
       })
-      const again = generator.replay(random, () => fn(...copies))
+      // By then the generator may have begun another step, and let go of the tensor that held this one's numbers.
+      const from = { ...random, tensor: random.tensor.over(native.share(saved[inputs.length]!)) }
+      const again = generator.replay(from, () => fn(...copies))
       if (again.requiresGrad) backwardMany([again], [y.over(native.share(dy))])
       inputs.forEach((x, i) => {
         const gradient = copies[i]!.grad
