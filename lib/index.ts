@@ -1,3 +1,6 @@
+// Adds the ops to Tensor as methods.
+import './ops/methods.js'
+
 export * as nn from './nn/index.js'
 export * as optim from './optim/index.js'
 export * as ops from './ops/index.js'

@@ -11,15 +11,20 @@ const leaves = new Map<Tensor, Gradient>()
 function leafGradient(leaf: Tensor): Gradient {
   let gradient = leaves.get(leaf)
   if (!gradient) {
-    if (leaf.grad) {
-      gradient = Gradient.over(leaf.grad)
-    } else {
-      leaf.grad = empty(leaf.shape, leaf.dtype, leaf.device).keep()
-      gradient = Gradient.into(leaf.grad)
-    }
-    leaves.set(leaf, gradient)
+    const full = leaf.grad !== undefined
+    leaf.grad ??= empty(leaf.shape, leaf.dtype, leaf.device).keep()
+    leaves.set(leaf, gradient = Gradient.into(leaf.grad, full))
   }
   return gradient
+}
+
+/**
+ * @internal The next backward pass gathers the gradient of `leaf` where `target` says, as a native argument of the pass around it: sums then are the same, term by
+ * term, as if there were one pass.
+ */
+export function gatherAt(leaf: Tensor, target: number): void {
+  leaf.grad = leaf.over(native.share(Math.abs(target)))
+  leaves.set(leaf, Gradient.into(leaf.grad, target < 0))
 }
 
 const into: Into = x => {

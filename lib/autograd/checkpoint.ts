@@ -4,8 +4,8 @@ import { generator } from '../tensor/random.js'
 import { context, enableGrad, noGrad, scope, withContext } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { contiguous } from '../ops/copy.js'
-import { backwardMany } from './backward.js'
-import { recorded } from './tape.js'
+import { backwardMany, gatherAt } from './backward.js'
+import { nodeOf, recorded, type Into } from './tape.js'
 
 /**
  * Computes `fn(...inputs)` without keeping its intermediate results, and computes them again in the backward pass, with the same random numbers: memory for time
@@ -23,18 +23,29 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...given: Tensor
   return recorded(y, { name: 'checkpoint', inputs, saved: [...inputs, random.tensor] }, (dy, into, saved) => {
     scope(() => withContext({ precision }, () => enableGrad(() => {
       const copies = inputs.map((x, i) => {
-        const copy = x.over(native.share(saved[i]!))
+        if (inputs.indexOf(x) < i) return undefined   // given twice
+        const copy = new Tensor(native.share(saved[i]!), x.shape, x.dtype, x.device)
         copy.requiresGrad = x.requiresGrad
         return copy
       })
       // By then the generator may have begun another step, and let go of the tensor that held this one's numbers.
       const from = { ...random, tensor: random.tensor.over(native.share(saved[inputs.length]!)) }
-      const again = generator.replay(from, () => fn(...copies))
-      if (again.requiresGrad) backwardMany([again], [y.over(native.share(dy))])
+      const again = generator.replay(from, () => fn(...inputs.map(x => copies[inputs.indexOf(x)]!)))
+      if (!again.requiresGrad) return
       inputs.forEach((x, i) => {
-        const gradient = copies[i]!.grad
-        if (x.requiresGrad && gradient) native.copy(gradient.handle, into(x))
+        if (x.requiresGrad && copies[i]) gatherAt(copies[i], targetOf(x, inputs, into))
       })
+      backwardMany([again], [y.over(native.share(dy))])
     })))
   })
 }
+
+/** Where the gradient of input `x` goes. Where others may write to the same memory in the inner pass, nobody may be told to overwrite. */
+function targetOf(x: Tensor, inputs: readonly Tensor[], into: Into): number {
+  const target = into(x), root = rootOf(x)
+  if (target < 0 || (nodeOf(x) && inputs.every(other => other === x || rootOf(other) !== root))) return target
+  native.fill(target, 0)
+  return -target
+}
+
+const rootOf = (x: Tensor): Tensor => x.geometry?.root ?? x

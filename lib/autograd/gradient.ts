@@ -25,13 +25,13 @@ export class Gradient {
     return new Gradient(native.alloc(dtypeId(t.dtype), t.device.index, t.shape.length, ...t.shape), sizeOf(t.shape))
   }
 
-  /** Gathered in memory that has an owner: `.grad` of a leaf. */
-  static into(t: Tensor): Gradient { return new Gradient(t.raw, t.size) }
-
-  /** Over memory that already holds a gradient (`.grad` of an earlier backward pass): everything accumulates. */
-  static over(t: Tensor): Gradient {
+  /**
+   * Gathered in memory that has an owner: `.grad` of a leaf.
+   * @param full whether it holds a gradient already (that of an earlier backward pass), to which everything adds
+   */
+  static into(t: Tensor, full = false): Gradient {
     const g = new Gradient(t.raw, t.size)
-    g.full = true
+    g.full = full
     return g
   }
 

@@ -83,6 +83,20 @@ describe('checkpoint', () => {
     expect(gradients(true)).toEqual(gradients(false))
   })
 
+  test('views of what was computed before, of leaves and of one another get their gradients', () => {
+    const f = (a: Tensor, b: Tensor, c: Tensor, d: Tensor): Tensor => ops.add(ops.mul(a, b), ops.mul(ops.mul(c, d), c))
+    const gradients = (wrapped: boolean): number[][] => scope(() => {
+      const x = wave([4, 6]), y = ops.mul(x, 2), leafView = ops.reshape(x, [3, 8]), rows = (t: Tensor, from: number): Tensor => ops.reshape(ops.slice(t, 0, from, from + 2), [12])
+      const [a, b, c, d] = [rows(y, 0), rows(y, 1), ops.reshape(ops.slice(leafView, 0, 0, 1), [8]), ops.reshape(ops.slice(leafView, 0, 2, 3), [8])] as [Tensor, Tensor, Tensor, Tensor]
+      const g = (a: Tensor, b: Tensor, c: Tensor, d: Tensor): Tensor => ops.concat([f(a, b, a, b), f(c, d, c, d), ops.reshape(x, [24])], 0)   // x inside as well
+      backward(ops.sum(ops.square(wrapped ? checkpoint(g, a, b, c, d) : g(a, b, c, d))))
+      expect(y.grad).toBeUndefined()
+      return [numbers(x.grad!)]
+    })
+    const [expected] = gradients(false), [got] = gradients(true)
+    got!.forEach((v, i) => { expect(Math.abs(v - expected![i]!)).toBeLessThan(1e-5 * Math.max(...expected!.map(Math.abs))) })
+  })
+
   test('without an input that requires a gradient is an error, because parameters inside would get none', () => {
     scope(() => { expect(() => checkpoint(x => ops.mul(x, 2), ones([2]))).toThrow(AutogradError) })
   })
@@ -277,7 +291,9 @@ describe('random graphs of ops', () => {
       expect(await bits('queued')).toEqual(expected)
       expect(await bits('disposing')).toEqual(expected)
       const after = memory()
-      expect({ tensors: after.tensors, bytes: after.bytes }).toEqual({ tensors: before.tensors, bytes: before.bytes })
+      // Fewer, where the garbage collector has taken what another test left.
+      expect(after.tensors).toBeLessThanOrEqual(before.tensors)
+      expect(after.bytes).toBeLessThanOrEqual(before.bytes)
     }), { numRuns: 150, seed: 17 })
   }, 20_000)
 })

@@ -30,7 +30,7 @@ function attempt(what: string, call: () => unknown): boolean {
     call()
     return true
   } catch (error) {
-    if (!(error instanceof WarpweftError)) throw new Error(`${what} threw ${String(error)}, which has no code`)
+    if (!(error instanceof WarpweftError)) throw new Error(`${what} threw ${String(error)}, which has no code`, { cause: error })
     return false
   }
 }

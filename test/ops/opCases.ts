@@ -30,8 +30,10 @@ export interface OpCase {
   reference(inputs: Record<string, Array64>): Array64 | readonly Array64[]
   /** Dtypes under test; float32, bfloat16 and float16 by default. */
   dtypes?: readonly DType[]
-  /** Bound of the error in units of rounding of the dtype, relative to the largest absolute value of the reference. Default 4. */
+  /** Bound of the error in units of rounding of the dtype, relative to the largest absolute value of the reference (or of `within`, where that is larger). Default 4. */
   ulps?: number
+  /** The size of values on the way, where results may be much smaller by cancellation. */
+  within?(inputs: Record<string, Array64>): Array64
   /** As `ulps`, for gradients. Default 16. */
   gradientUlps?: number
   /** Whether the op has a gradient. Default: true. */
@@ -169,7 +171,7 @@ export function opCases(op: string, cases: readonly OpCase[]): void {
         const { outputs, rounded } = await execute(c, dtype, { backward: false })
         list(c.reference(rounded)).forEach((expected, i) => {
           const unit = rounding[dtype] ?? 0
-          compare(`output ${i}`, outputs[i]!, expected, (c.ulps ?? 4) * unit * Math.max(largest(expected), 1e-30))
+          compare(`output ${i}`, outputs[i]!, expected, (c.ulps ?? 4) * unit * Math.max(largest(expected), c.within ? largest(c.within(rounded)) : 0, 1e-30))
         })
       })
       if (c.differentiable !== false) {

@@ -21,6 +21,8 @@ function casesOf(run: typeof sum, f: (group: number[]) => number, std = 1, mean_
     inputs: { x: normal(shape, { std, mean: mean_ }) },
     run: ({ x }) => run(x!, dims, { keepDim: i % 2 === 1 }),
     reference: ({ x }) => reduceOver(x!, dims, f, i % 2 === 1),
+    // Partial sums of numbers of both signs are as large as the root of the sum of squares, whatever is left in the end.
+    ...(run === sum ? { within: ({ x }) => reduceOver(x!, dims, group => Math.hypot(...group)) } : {}),
     ulps,
   }))
 }

@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { beforeAll, describe, expect, jest, test } from '@jest/globals'
+import { afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals'
 import { ConfigError, DataError } from '#lib/errors.js'
 import { GPT2 } from '#lib/models/gpt2.js'
 import { Transformer } from '#lib/models/transformer.js'
 import { translate } from '#lib/generate/translate.js'
 import { memory } from '#lib/tensor/device.js'
+import type { Module } from '#lib/nn/module.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { Tokenizer } from '#lib/text/tokenizer.js'
 import { languageModelData, loadModel, Trainer, translationData, type TrainingOptions } from '#lib/train/index.js'
@@ -73,7 +74,15 @@ describe('translation data', () => {
 describe('a Transformer', () => {
   let data: Awaited<ReturnType<typeof translationData>>
   beforeAll(async () => { data = await translationData(pairs, { tokenizerKind: 'word', validation: pairs, maxTokens: 300 }) })
-  const transformer = () => { manualSeed(3); return new Transformer({ vocabSize: data.vocabSize, dModel: 32, heads: 4, layers: 1, dropout: 0.1, normFirst: true, finalNorm: true }) }
+  // Freed test by test: what is left to the garbage collector may go while another test counts tensors.
+  const models: Module[] = []
+  afterEach(() => { for (const model of models.splice(0)) model.dispose() })
+  const transformer = () => {
+    manualSeed(3)
+    const model = new Transformer({ vocabSize: data.vocabSize, dModel: 32, heads: 4, layers: 1, dropout: 0.1, normFirst: true, finalNorm: true })
+    models.push(model)
+    return model
+  }
 
   test('learns to translate, is scored, and is saved with its tokenizer', async () => {
     const model = transformer()
@@ -82,6 +91,7 @@ describe('a Transformer', () => {
     expect(result.metrics!['chrf']).toBeGreaterThan(60)
     expect(result.metrics!['bleu']).toBeGreaterThanOrEqual(0)
     const loaded = await loadModel(at('out'))
+    models.push(loaded.model)
     expect(bitsOf(loaded.model)).toEqual(bitsOf(model))
     const texts = pairs.slice(0, 20).map(({ source }) => source)
     expect(await translate(loaded.model as Transformer, loaded.tokenizer!, texts)).toEqual(await translate(model, data.tokenizer, texts))
