@@ -9,7 +9,7 @@ import type { Module } from '#lib/nn/module.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 
 /** A training step of a model: forward, loss, backward, AdamW, gradients freed. The same models and batches as the PyTorch peer. */
-export interface TrainingStep { model: Module, step(): Promise<void>, units: number, unit: string }
+export interface TrainingStep { model: Module, step: () => Promise<void>, units: number, unit: string }
 
 export const stepNames = ['base', 'tiny', 'nanogpt', 'gpt2'] as const
 export type StepName = typeof stepNames[number]

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { writeJsonAtomic } from '#lib/io/atomicFile.js'
 import { machine } from '../machine.js'
+import { saveResult } from '../saveResult.js'
 import { sharedFolder } from '../shared.js'
 import { hasMulti30k } from './multi30kData.js'
 import type { SeedResult } from './multi30kSeed.js'
@@ -30,7 +30,7 @@ const minutes = (performance.now() - began) / 60_000
 
 const mean = results.reduce((sum, { test }) => sum + test.test2016.bleu, 0) / results.length
 console.log(`test2016, mean of ${results.length}: BLEU ${mean.toFixed(2)}; ${minutes.toFixed(0)} minutes for all, ${threads} thread${threads > 1 ? 's' : ''} each`)
-await writeJsonAtomic(values.output, { ...machine(), command: 'npm run quality:multi30k', seedsAtOnce: seeds.length, threadsEach: threads, minutes, meanBleuTest2016: mean, results })
+await saveResult(values.output, { ...machine(), command: 'npm run quality:multi30k', seedsAtOnce: seeds.length, threadsEach: threads, minutes, meanBleuTest2016: mean, results })
 
 async function train(seed: number): Promise<SeedResult> {
   const folder = join(values.work, `seed-${seed}`)

@@ -16,7 +16,7 @@ import { detokenized, joined, pieceTokenizer, readPairs, readRaw, testSets, type
  */
 export const recipe = {
   model: { dModel: 128, heads: 4, layers: 4, feedForward: 256, dropout: 0.2 },
-  training: { numTrainEpochs: 36, learningRate: 2.5e-3, warmupSteps: 1000, adamBeta2: 0.98, labelSmoothingFactor: 0.1, maxGradNorm: 5, emaDecay: 0.998 },
+  training: { numTrainEpochs: 30, learningRate: 2.5e-3, warmupSteps: 1000, adamBeta2: 0.98, labelSmoothingFactor: 0.1, maxGradNorm: 5, emaDecay: 0.998 },
   maxTokens: 2048,
   numBeams: 5,
   /** Chosen from on the validation set: the weights, and the exponent of the length that scores are divided by. */
