@@ -161,16 +161,20 @@ export class GPT2 extends Module implements GenerativeModel {
   get vocabSize(): number { return this.config.vocab_size }
   get maxPositions(): number { return this.config.n_positions }
 
-  /** Logits `[B, T, V]` for the token after each of `ids` `[B, T]`. */
-  forward(ids: Tensor, caches?: readonly KeyValueCache[], start = 0): Tensor {
-    return linear(this.hidden(ids, caches, start), this.transformer.wte.weight)
+  /**
+   * Logits `[B, T, V]` for the token after each of `ids` `[B, T]`, which stand at the positions 0 to T - 1.
+   * @param attentionMask 1 where there is a token, `[B, T]`: padding is seen by no position
+   */
+  forward(ids: Tensor, { attentionMask }: { attentionMask?: Tensor | undefined } = {}): Tensor {
+    return linear(this.hidden(ids, attentionMask && { keyPadding: attentionMask }), this.transformer.wte.weight)
   }
 
   /**
    * Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Labels are the next tokens themselves: they are not shifted here.
    */
-  loss({ ids, labels }: { ids: Tensor, labels: Tensor }, { reduction = 'mean', labelSmoothing = 0 }: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
-    return scope(() => crossEntropy(this.forward(ids), labels, { reduction, labelSmoothing }))
+  loss({ ids, labels, attentionMask }: { ids: Tensor, labels: Tensor, attentionMask?: Tensor | undefined },
+    { reduction = 'mean', labelSmoothing = 0 }: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
+    return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels, { reduction, labelSmoothing }))
   }
 
   prepare({ attentionMask }: DecodingInputs = {}): GPT2State {
@@ -181,17 +185,17 @@ export class GPT2 extends Module implements GenerativeModel {
     const s = state as GPT2State
     return scope(() => {
       const { positions = s.length, ...mask } = s.prompt?.next(ids.shape[1]!) ?? {}
-      const x = this.hidden(ids, s.caches, positions, mask)
+      const x = this.hidden(ids, mask, positions, s.caches)
       s.length += ids.shape[1]!
       return cast(linear(select(x, 1, -1), this.transformer.wte.weight), 'float32')
     })
   }
 
-  private hidden(ids: Tensor, caches?: readonly KeyValueCache[], start: number | Tensor = 0, mask?: PaddingMask): Tensor {
+  private hidden(ids: Tensor, mask?: PaddingMask, start: number | Tensor = 0, caches?: readonly KeyValueCache[]): Tensor {
     const { wte, wpe, h, ln_f } = this.transformer
     let x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(wpe.forward(wte.forward(ids), start))
     for (const [i, block] of h.entries())
-      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => block.forward(y), x) : block.forward(x, caches?.[i], mask)
+      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => block.forward(y, undefined, mask), x) : block.forward(x, caches?.[i], mask)
     return ln_f.forward(x)
   }
 }

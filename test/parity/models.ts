@@ -49,7 +49,7 @@ const adapters: Record<string, (c: Case) => Adapter> = {
     return {
       model,
       run() {
-        const logits = model.forward(ids(c, 'input_ids'))
+        const logits = model.forward(ids(c, 'input_ids'), { attentionMask: c.inputs.has('attention_mask') ? ids(c, 'attention_mask') : undefined })
         return { logits, loss: crossEntropy(logits, shifted(c)) }
       },
     }
