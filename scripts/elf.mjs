@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 
 // As much of ELF64 (little-endian: all processors that releases are made for) as the symbol gates need, so that they can read any of them on any machine.
 // Names and numbers: System V ABI, gABI 4.1, chapters 4 and 5; GNU symbol versions: LSB Core 10.7.
-const kSymbolTable = 2, kStringTable = 3, kDynamicSymbols = 11, kVersionNeeds = 0x6ffffffe
+const kSymbolTable = 2, kStringTable = 3, kDynamic = 6, kDynamicSymbols = 11, kVersionNeeds = 0x6ffffffe
 const bindings = new Map([[0, 'local'], [1, 'global'], [2, 'weak'], [10, 'unique']])
 
 function sectionsOf(bytes, file) {
@@ -52,4 +52,15 @@ export function neededVersions(file) {
     at += needs.bytes.readUInt32LE(at + 12)
   }
   return found
+}
+
+/** The libraries that a shared library needs: `['libc.so.6', …]`. */
+export function neededLibraries(file) {
+  const kNeeded = 1n
+  const sections = sectionsOf(readFileSync(file), file)
+  const table = sections.find(({ type }) => type === kDynamic)
+  if (!table) return []
+  return Array.from({ length: table.bytes.length / 16 }, (_, i) => i * 16)
+    .filter(at => table.bytes.readBigUInt64LE(at) === kNeeded)
+    .map(at => textAt(sections[table.link], Number(table.bytes.readBigUInt64LE(at + 8))))
 }

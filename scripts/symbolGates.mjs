@@ -1,11 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { BuildError, root } from './command.mjs'
-import { neededVersions, symbols } from './elf.mjs'
+import { neededLibraries, neededVersions, symbols } from './elf.mjs'
 
 // What a compiler adds to objects by itself and what does the same in each: a pointer to the exception handler, and a call of std::terminate.
 const harmless = new Set(['DW.ref.__gxx_personality_v0', '__clang_call_terminate'])
 const highestGlibc = [2, 28]
+// What a release may need of the system: its C library, by the names that its parts have. musl's loader takes libc.so for itself.
+const libraries = {
+  glibc: /^(libc\.so\.6|libm\.so\.6|libpthread\.so\.0|libdl\.so\.2|librt\.so\.1|ld-linux-\S+)$/,
+  musl: /^libc\.so$/,
+}
 
 /**
  * Looks at the objects of one native build folder that are compiled once for each instruction set. Of two weak symbols of one name the linker keeps either: code
@@ -29,16 +34,21 @@ export function checkInstructionSets(buildFolder) {
   return objects
 }
 
-/** Looks at an addon: it must not need a newer glibc than 2.28, nor a C++ runtime of the system. @returns what it needs at most. @throws BuildError */
+/**
+ * Looks at the binary of a release: it must need the C library that its name says and no other library (a C++ runtime of the system, say), and no newer glibc than 2.28.
+ * @returns what it needs. @throws BuildError
+ */
 export function checkRequirements(file) {
+  const libc = file.endsWith('.musl.node') ? 'musl' : 'glibc'
+  const others = neededLibraries(file).filter(name => !libraries[libc].test(name))
+  if (others.length) throw new BuildError(`${relative(root, file)} needs libraries other than ${libc}: ${others.join(', ')}`)
+  if (libc === 'musl') return libc
   const needs = neededVersions(file)
   const glibc = needs.map(text => /GLIBC_(\d+)\.(\d+)/.exec(text)).filter(Boolean).map(([, major, minor]) => [Number(major), Number(minor)])
-    .sort((a, b) => a[0] - b[0] || a[1] - b[1]).at(-1)
-  if (glibc && (glibc[0] - highestGlibc[0] || glibc[1] - highestGlibc[1]) > 0)
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1]).at(-1) ?? [2, 0]
+  if ((glibc[0] - highestGlibc[0] || glibc[1] - highestGlibc[1]) > 0)
     throw new BuildError(`${relative(root, file)} needs GLIBC_${glibc.join('.')}, at most ${highestGlibc.join('.')} is allowed: ${needs.filter(text => text.endsWith(glibc.join('.'))).join(', ')}`)
-  const runtime = needs.find(text => /libstdc\+\+|libgcc_s/.test(text))
-  if (runtime) throw new BuildError(`${relative(root, file)} needs the system's C++ runtime: ${runtime}`)
-  return glibc ? `glibc ${glibc.join('.')}` : 'any libc'
+  return `glibc ${glibc.join('.')}`
 }
 
 /** Looks at what an addon offers to others: the entry points of Node-API and nothing of the C++ runtime or of ours. @throws BuildError */
