@@ -1,4 +1,5 @@
 import { ConfigError, DataError } from '../errors.js'
+import { EventLoopTurns } from '../eventLoop.js'
 import { type DataReport, emptyReport } from './dataReport.js'
 import type { Pair } from './lineFormats.js'
 import { requireSome } from './linePolicy.js'
@@ -45,7 +46,9 @@ export async function encodeParallel(
   const coders = 'encode' in tokenizer ? { source: tokenizer, target: tokenizer } : tokenizer
   const source = new TokenSequences(), target = new TokenSequences()
   const report = emptyReport()
+  const turns = new EventLoopTurns()
   for await (const pair of pairs) {
+    if (turns.isDue) await turns.giveIfDue()
     report.read++
     const sourceIds = coders.source.encode(pair.source).ids, targetIds = coders.target.encode(pair.target).ids
     const longest = Math.max(sourceIds.length, targetIds.length)

@@ -8,7 +8,8 @@ export type Append = (bytes: Uint8Array) => Promise<void>
 
 /**
  * Writes a file so that at every moment `path` is either what it was or whole: a temporary file in the same folder, flushed to the disk,
- * then renamed. If anything fails the old file is as it was and no temporary file stays. A symbolic link is replaced, not followed.
+ * then renamed. If anything fails the old file is as it was and no temporary file stays. A symbolic link is replaced, not followed. What is
+ * no file (`/dev/null`, `/dev/stdout`, a named pipe) is written to as it is: nothing may take its place.
  *
  * @param fill writes the content, piece by piece
  * @throws CheckpointError with the path, if the system refuses; whatever `fill` throws
@@ -17,6 +18,8 @@ export async function atomicFile(path: string, fill: (append: Append) => Promise
   const target = resolve(path), temporary = temporaryBeside(target, 'tmp')
   let file: FileHandle | undefined
   try {
+    const there = await stat(target).catch(() => undefined)
+    if (there && !there.isFile() && !there.isDirectory()) return await intoDevice(target, fill)
     file = await open(temporary, 'wx')
     const handle = file
     await fill(bytes => append(handle, bytes))
@@ -31,6 +34,15 @@ export async function atomicFile(path: string, fill: (append: Append) => Promise
     await file?.close().catch(() => undefined)
     await rm(temporary, { force: true }).catch(() => undefined)
     throw ioError('write', path, error)
+  }
+}
+
+async function intoDevice(path: string, fill: (append: Append) => Promise<void>): Promise<void> {
+  const device = await open(path, 'w')
+  try {
+    await fill(bytes => append(device, bytes))
+  } finally {
+    await device.close()
   }
 }
 

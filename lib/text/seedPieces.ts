@@ -1,3 +1,5 @@
+import { EventLoopTurns } from '../eventLoop.js'
+
 /** A candidate piece and how often it occurs. */
 export type SeedPiece = [piece: string, score: number]
 
@@ -6,12 +8,12 @@ export type SeedPiece = [piece: string, score: number]
  * follow (the inner nodes of the suffix tree of the distinct words), by frequency times length. Kudo 2018, section 3.2, as in SentencePiece.
  * @param maxPieceLength in characters   @param seedSize greatest number of pieces
  */
-export function seedPieces(wordCounts: ReadonlyMap<string, number>, maxPieceLength: number, seedSize: number): SeedPiece[] {
+export async function seedPieces(wordCounts: ReadonlyMap<string, number>, maxPieceLength: number, seedSize: number): Promise<SeedPiece[]> {
   const characters = new Map<string, number>()
   for (const [word, count] of wordCounts) for (const character of word) characters.set(character, (characters.get(character) ?? 0) + count)
   const byCount = [...characters].sort(([a, m], [b, n]) => n - m || compare(b, a))
   const room = Math.max(0, seedSize - byCount.length)
-  const substrings = repeatedSubstrings([...wordCounts.keys()], maxPieceLength).sort(([a, m], [b, n]) => n - m || compare(b, a))
+  const substrings = (await repeatedSubstrings([...wordCounts.keys()], maxPieceLength)).sort(([a, m], [b, n]) => n - m || compare(b, a))
   return [...byCount, ...substrings.slice(0, room)]
 }
 
@@ -21,7 +23,7 @@ const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
  * Sorts the suffixes of all words by radix, one character at a time, and reports a prefix wherever a group of suffixes parts. The end of a word
  * counts as a character of its own.
  */
-function repeatedSubstrings(words: string[], maxLength: number): SeedPiece[] {
+async function repeatedSubstrings(words: string[], maxLength: number): Promise<SeedPiece[]> {
   const text: number[] = []
   for (const word of words) {
     for (const character of word) text.push(character.codePointAt(0) as number)
@@ -31,7 +33,9 @@ function repeatedSubstrings(words: string[], maxLength: number): SeedPiece[] {
   const places = Int32Array.from(text.keys()), scratch = new Int32Array(text.length)
   // Groups of suffixes that share their first `depth` characters: [from, to, depth].
   const groups: [number, number, number][] = [[0, places.length, 0]]
-  for (let group = groups.pop(); group; group = groups.pop()) {
+  const turns = new EventLoopTurns()
+  for (let group = groups.pop(), round = 0; group; group = groups.pop(), round++) {
+    if (round % groupsBetweenTurns === 0) await turns.giveIfDue()
     const [from, to, depth] = group
     const sizes = new Map<number, number>()
     for (let i = from; i < to; i++) {
@@ -63,3 +67,5 @@ function repeatedSubstrings(words: string[], maxLength: number): SeedPiece[] {
 }
 
 const end = -1
+/** Asking for each of the many small groups would cost more than they do. */
+const groupsBetweenTurns = 256

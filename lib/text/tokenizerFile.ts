@@ -1,6 +1,7 @@
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { TokenizerError } from '../errors.js'
+import { makeFolder } from '../io/folders.js'
 import { isObject, type Json } from './jsonFields.js'
 
 /** What a model directory says about its tokenizer: tokenizer.json, and tokenizer_config.json where there is one. */
@@ -33,7 +34,7 @@ export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> 
 export async function writeTokenizerFiles(path: string, files: TokenizerFiles): Promise<void> {
   const directory = await isDirectory(path) || !path.endsWith('.json')
   try {
-    await mkdir(directory ? path : dirname(path), { recursive: true })
+    await makeFolder(directory ? path : dirname(path))
     await writeWhole(directory ? join(path, 'tokenizer.json') : path, files.json)
     if (directory) await writeWhole(join(path, 'tokenizer_config.json'), files.config)
   } catch (cause) {

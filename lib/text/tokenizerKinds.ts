@@ -3,14 +3,14 @@ import { byteCharacters } from './byteLevel.js'
 import { describe, type Json } from './jsonFields.js'
 import { specialTokenRoles, type SpecialTokenNames, type SpecialTokenRole } from './specialTokens.js'
 
-const kinds = ['bytelevel', 'bpe', 'bpe-whitespace', 'wordpiece', 'unigram', 'word', 'char'] as const
+export const tokenizerKinds = ['bytelevel', 'bpe', 'bpe-whitespace', 'wordpiece', 'unigram', 'word', 'char'] as const
 
-export type TokenizerKind = typeof kinds[number]
+export type TokenizerKind = typeof tokenizerKinds[number]
 
 /** @throws TokenizerError for an unknown kind */
 export function checkedKind(kind: unknown): TokenizerKind {
-  const known = kinds.find(name => name === kind)
-  if (!known) throw new TokenizerError(`unknown kind of tokenizer ${describe(kind)}. Known are ${kinds.join(', ')}.`)
+  const known = tokenizerKinds.find(name => name === kind)
+  if (!known) throw new TokenizerError(`unknown kind of tokenizer ${describe(kind)}. Known are ${tokenizerKinds.join(', ')}.`)
   return known
 }
 

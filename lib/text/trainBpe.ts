@@ -1,4 +1,5 @@
 import { TokenizerError } from '../errors.js'
+import { EventLoopTurns } from '../eventLoop.js'
 
 export interface BpeTraining {
   vocabSize: number
@@ -24,7 +25,7 @@ export interface TrainedBpe { vocabulary: Map<string, number>, merges: [string, 
  * Where that trainer takes characters with prefix or suffix in the order of a hash table, they come in the order of the texts here.
  * @throws TokenizerError if the vocabulary cannot hold the special tokens and the alphabet
  */
-export function trainBpe(wordCounts: ReadonlyMap<string, number>, options: BpeTraining): TrainedBpe {
+export async function trainBpe(wordCounts: ReadonlyMap<string, number>, options: BpeTraining): Promise<TrainedBpe> {
   const { vocabSize, minFrequency, prefix } = options
   const names: string[] = []
   const ids = new Map<string, number>()
@@ -71,8 +72,9 @@ export function trainBpe(wordCounts: ReadonlyMap<string, number>, options: BpeTr
   }
   enqueueTouched()
 
-  const merges: number[] = []
+  const merges: number[] = [], turns = new EventLoopTurns()
   while (names.length < vocabSize) {
+    if (turns.isDue) await turns.giveIfDue()
     const top = queue.pop()
     if (!top) break
     const current = counts.get(top.pair) as number

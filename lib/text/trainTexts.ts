@@ -1,13 +1,12 @@
-import { createReadStream } from 'node:fs'
-import { createGunzip } from 'node:zlib'
-import { TokenizerError } from '../errors.js'
+import { lineBlocks } from '../data/lineBlocks.js'
+import { DataError, TokenizerError } from '../errors.js'
 
 /** Texts to train on, or the path of a text file. */
 export type TrainTexts = string | Iterable<string> | AsyncIterable<string>
 
 /**
- * One sample after another. Of a file: its lines without their ends; the fields of the lines of a .tsv; .gz is unpacked.
- * @throws TokenizerError if a sample is not a string, or the file cannot be read as UTF-8
+ * One sample after another. Of a file, plain or gzip: its lines without their ends; the fields of the lines of a .tsv.
+ * @throws TokenizerError if a sample is not a string, or the file cannot be read as UTF-8 (with the line)
  */
 export async function* samples(texts: TrainTexts): AsyncIterable<string> {
   if (typeof texts === 'string') {
@@ -31,37 +30,17 @@ export async function* samples(texts: TrainTexts): AsyncIterable<string> {
 
 async function* linesOf(path: string): AsyncIterable<string> {
   const columns = /\.tsv(\.gz)?$/.test(path)
-  let rest = '', line = 1
-  const split = function* (text: string): Iterable<string> {
-    if (columns) yield* text.split('\t')
-    else yield text
-  }
   try {
-    const bytes = path.endsWith('.gz') ? unpacked(path) : createReadStream(path)
-    const utf8 = new TextDecoder('utf-8', { fatal: true })
-    for await (const chunk of bytes) {
-      const lines = (rest + utf8.decode(chunk as Uint8Array, { stream: true })).split('\n')
-      rest = lines.pop() as string
-      for (const text of lines) {
-        line++
-        yield* split(text.endsWith('\r') ? text.slice(0, -1) : text)
+    // A text may be one long line.
+    for await (const { lines } of lineBlocks(path, Infinity)) {
+      for (const line of lines) {
+        if (columns) yield* line!.split('\t')
+        else yield line!
       }
     }
-    rest += utf8.decode()
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT') {
-      throw new TokenizerError(`${path}: there is no such file. Give the path of a text file; to train on texts themselves, pass them `
-        + 'as an array.', { cause })
-    }
-    const what = code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? `not UTF-8 at or after line ${line}. Convert it (iconv -t UTF-8)` : `${message}`
-    throw new TokenizerError(`${path} cannot be read: ${what}.`, { cause })
+    if (!(cause instanceof DataError)) throw cause
+    const isText = cause.message.includes('no such file') ? '; to train on texts themselves, pass them as an array' : ''
+    throw new TokenizerError(`${cause.message}${isText}.`, { cause })
   }
-  if (rest !== '') yield* split(rest.endsWith('\r') ? rest.slice(0, -1) : rest)
-}
-
-function unpacked(path: string): AsyncIterable<unknown> {
-  const gunzip = createGunzip()
-  createReadStream(path).on('error', error => gunzip.destroy(error)).pipe(gunzip)
-  return gunzip
 }

@@ -1,4 +1,5 @@
 import { ConfigError, TokenizerError } from '../errors.js'
+import { EventLoopTurns } from '../eventLoop.js'
 import { AlignedText } from './alignedText.js'
 import type { Json } from './jsonFields.js'
 import { normalizer } from './normalizers.js'
@@ -58,15 +59,16 @@ export async function trainTokenizer(
     added_tokens: layout.specialTokens.map((content, id) => (
       { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true })),
     normalizer: layout.normalizer, pre_tokenizer: layout.preTokenizer, post_processor: layout.postProcessor, decoder: layout.decoder,
-    model: trainedModel(kind, layout, wordCounts, options),
+    model: await trainedModel(kind, layout, wordCounts, options),
   }
   return { json, names: layout.names }
 }
 
 async function countWords(layout: Layout, texts: TrainTexts): Promise<Map<string, number>> {
   const normalize = normalizer(layout.normalizer), split = preTokenizer(layout.preTokenizer)
-  const counts = new Map<string, number>()
+  const counts = new Map<string, number>(), turns = new EventLoopTurns()
   for await (const text of samples(texts)) {
+    if (turns.isDue) await turns.giveIfDue()
     for (const { text: word } of split(normalize(AlignedText.of(text.replace(/\p{Surrogate}/gu, '\ufffd'))))) {
       if (word === '') continue
       // A model of characters has no use for the text that holds them.
@@ -80,7 +82,7 @@ async function countWords(layout: Layout, texts: TrainTexts): Promise<Map<string
   return counts
 }
 
-function trainedModel(kind: TokenizerKind, layout: Layout, wordCounts: Map<string, number>, options: TokenizerTrainOptions): Json {
+async function trainedModel(kind: TokenizerKind, layout: Layout, wordCounts: Map<string, number>, options: TokenizerTrainOptions): Promise<Json> {
   const { vocabSize = 8000, maxPieceLength = 16, shrinkingFactor = 0.75, limitAlphabet = Infinity } = options
   const { specialTokens, names: { unkToken } } = layout
   const minFrequency = options.minFrequency ?? (kind === 'char' ? 1 : 2)
@@ -93,16 +95,16 @@ function trainedModel(kind: TokenizerKind, layout: Layout, wordCounts: Map<strin
   }
   switch (kind) {
     case 'bytelevel': case 'bpe': case 'bpe-whitespace': {
-      const { vocabulary, merges } = bpe('', bpeFields.end_of_word_suffix ?? '')
+      const { vocabulary, merges } = await bpe('', bpeFields.end_of_word_suffix ?? '')
       return { ...bpeFields, vocab: Object.fromEntries(vocabulary), merges }
     }
     case 'wordpiece': {
-      const { vocabulary } = bpe('##', '')
+      const { vocabulary } = await bpe('##', '')
       const vocab = Object.fromEntries(vocabulary)
       return { type: 'WordPiece', unk_token: unkToken, continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab }
     }
     case 'unigram': {
-      const vocab = trainUnigram(wordCounts, {
+      const vocab = await trainUnigram(wordCounts, {
         vocabSize, specialTokens, initialAlphabet, maxPieceLength, shrinkingFactor, subIterations: 2, seedSize: 1_000_000,
       })
       return { type: 'Unigram', unk_id: unkToken === undefined ? null : specialTokens.indexOf(unkToken), vocab, byte_fallback: false }

@@ -1,4 +1,5 @@
 import { TokenizerError } from '../errors.js'
+import { EventLoopTurns } from '../eventLoop.js'
 import { PrefixTree } from './prefixTree.js'
 import { seedPieces } from './seedPieces.js'
 import { bestPath, unknownPenalty } from './unigramModel.js'
@@ -23,6 +24,8 @@ interface Pieces { names: string[], scores: number[] }
 
 /** The expected count below which expectation maximisation drops a piece. */
 const leastExpectedCount = 0.5
+/** So few that they take less than a turn of the event loop, so many that asking costs nothing. */
+const wordsBetweenTurns = 64
 /** Pruning stops this much above the vocabulary size, the unknown token counted; the last cut is by order of pruning. */
 const slack = 1.1
 
@@ -34,7 +37,7 @@ const slack = 1.1
  * @returns pieces with log probabilities, best first, the special tokens before them
  * @throws TokenizerError if the vocabulary cannot hold the special tokens and the alphabet
  */
-export function trainUnigram(wordCounts: ReadonlyMap<string, number>, options: UnigramTraining): [string, number][] {
+export async function trainUnigram(wordCounts: ReadonlyMap<string, number>, options: UnigramTraining): Promise<[string, number][]> {
   const { vocabSize, specialTokens, subIterations } = options
   const alphabet = new Set(options.initialAlphabet)
   for (const word of wordCounts.keys()) for (const character of word) alphabet.add(character)
@@ -44,14 +47,14 @@ export function trainUnigram(wordCounts: ReadonlyMap<string, number>, options: U
       + `(${alphabet.size} characters) do not fit. Raise vocabSize to at least ${specialTokens.length + alphabet.size}.`)
   }
   const words = [...wordCounts.keys()], counts = Float64Array.from(wordCounts.values())
-  const seeds = seedPieces(wordCounts, options.maxPieceLength, options.seedSize).filter(([piece]) => !specialTokens.includes(piece))
+  const seeds = (await seedPieces(wordCounts, options.maxPieceLength, options.seedSize)).filter(([piece]) => !specialTokens.includes(piece))
   const total = Math.log(seeds.reduce((sum, [, score]) => sum + score, 0))
   let pieces: Pieces = { names: seeds.map(([piece]) => piece), scores: seeds.map(([, score]) => Math.log(score) - total) }
   const target = Math.floor(vocabSize * slack) - 1
   for (;;) {
-    for (let i = 0; i < subIterations; i++) pieces = maximized(pieces, expectedCounts(pieces, words, counts))
+    for (let i = 0; i < subIterations; i++) pieces = maximized(pieces, await expectedCounts(pieces, words, counts))
     if (pieces.names.length <= target) break
-    pieces = pruned(pieces, words, counts, target, options.shrinkingFactor)
+    pieces = await pruned(pieces, words, counts, target, options.shrinkingFactor)
   }
   return [...specialTokens.map((token): [string, number] => [token, 0]), ...finalized(pieces, alphabet, size)]
 }
@@ -65,14 +68,16 @@ function treeOf(names: string[]): PrefixTree {
 const unknownScoreOf = (scores: number[]): number => scores.reduce((least, score) => Math.min(least, score), Infinity) - unknownPenalty
 
 /** Expectation: how often each piece occurs, all segmentations of all words weighed by probability (forward-backward). */
-function expectedCounts({ names, scores }: Pieces, words: string[], counts: Float64Array): Float64Array {
+async function expectedCounts({ names, scores }: Pieces, words: string[], counts: Float64Array): Promise<Float64Array> {
   const tree = treeOf(names)
   const unknownScore = unknownScoreOf(scores)
   const expected = new Float64Array(names.length)
   // The pieces at each place of the current word, reused from word to word.
   const starts: number[] = [], ends: number[] = [], ids: number[] = []
   let forward = new Float64Array(64), backward = new Float64Array(64)
-  words.forEach((word, w) => {
+  const turns = new EventLoopTurns()
+  for (const [w, word] of words.entries()) {
+    if (w % wordsBetweenTurns === 0) await turns.giveIfDue()
     const length = word.length
     if (forward.length <= length) [forward, backward] = [new Float64Array(2 * length), new Float64Array(2 * length)]
     forward.fill(impossible, 0, length + 1)
@@ -103,7 +108,7 @@ function expectedCounts({ names, scores }: Pieces, words: string[], counts: Floa
       backward[start] = logAddExp(backward[start] as number, rest)
       if (id >= 0) expected[id] = (expected[id] as number) + (counts[w] as number) * exp((forward[start] as number) + rest - likelihood)
     }
-  })
+  }
   return expected
 }
 
@@ -124,35 +129,38 @@ function maximized({ names }: Pieces, expected: Float64Array): Pieces {
 }
 
 /** Keeps the pieces whose removal, with the next best segmentation in their place, would cost the most likelihood. */
-function pruned(pieces: Pieces, words: string[], counts: Float64Array, target: number, shrinkingFactor: number): Pieces {
+async function pruned(pieces: Pieces, words: string[], counts: Float64Array, target: number, shrinkingFactor: number): Promise<Pieces> {
   const { names, scores } = pieces
   const path = bestPath(treeOf(names), scores, unknownScoreOf(scores))
   const frequencies = new Float64Array(names.length)
   let sum = 0, allWords = 0
-  words.forEach((word, w) => {
+  const turns = new EventLoopTurns()
+  for (const [w, word] of words.entries()) {
+    if (w % wordsBetweenTurns === 0) await turns.giveIfDue()
     const count = counts[w] as number
     allWords += count
     for (const id of path(word).ids) {
       sum += count
       if (id >= 0) frequencies[id] = (frequencies[id] as number) + count
     }
-  })
+  }
   const kept: number[] = [], candidates: { id: number, loss: number }[] = []
-  names.forEach((name, id) => {
+  for (const [id, name] of names.entries()) {
+    if (id % wordsBetweenTurns === 0) await turns.giveIfDue()
     const frequency = frequencies[id] as number
     const single = name.length === ((name.codePointAt(0) as number) > 0xffff ? 2 : 1)
     if (single) kept.push(id)
     else {
       const instead = path(name, true)
       // A piece that its own parts beat is on no best path; nor is one of frequency 0.
-      if (frequency === 0 || instead.score > (scores[id] as number)) return
+      if (frequency === 0 || instead.score > (scores[id] as number)) continue
       const sumAfter = Math.log(sum + frequency * (instead.ids.length - 1))
       const after = instead.ids.reduce((score, part) => {
         return score + Math.log((part < 0 ? 0 : frequencies[part] as number) + frequency) - sumAfter
       }, 0)
       candidates.push({ id, loss: frequency / allWords * (Math.log(frequency) - Math.log(sum) - after) })
     }
-  })
+  }
   const size = Math.max(target, Math.floor((names.length + 1) * shrinkingFactor) - 1)
   candidates.sort((a, b) => b.loss - a.loss)
   for (const { id } of candidates.slice(0, Math.max(0, size - kept.length))) kept.push(id)

@@ -39,11 +39,15 @@ export class BestMetric {
 
   /** The metric's value in an evaluation. @throws ConfigError if the evaluation does not have it */
   valueIn(metrics: Metrics): number {
-    if (!Object.hasOwn(metrics, this.metric)) {
-      throw new ConfigError(`metricForBestModel is '${this.metric}', but the evaluation gives ${Object.keys(metrics).join(', ')}. Take one of these`
-        + `${['bleu', 'chrf'].includes(this.metric) ? ', or say predictWithGenerate: true' : ''}.`)
-    }
+    this.requireIn(Object.keys(metrics))
     return metrics[this.metric]!
+  }
+
+  /** @throws ConfigError if the metric is none of those that evaluations give */
+  requireIn(names: readonly string[]): void {
+    if (names.includes(this.metric)) return
+    throw new ConfigError(`metricForBestModel is '${this.metric}', but the evaluation gives ${names.join(', ')}. Take one of these`
+      + `${['bleu', 'chrf'].includes(this.metric) ? ', or say predictWithGenerate: true' : ''}.`)
   }
 
   /** Takes the next evaluation. NaN and infinity are no improvement. @returns whether it is the best */

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
@@ -110,13 +110,19 @@ async function averagesIn(directory: string): Promise<Map<string, { data: Float3
   }
 }
 
-async function readState(directory: string): Promise<TrainerState> {
+/** `trainer_state.json` of a checkpoint. @throws CheckpointError if it is missing or damaged */
+export async function readState(directory: string): Promise<TrainerState> {
   const path = join(directory, 'trainer_state.json')
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw ioError('read', path, error)
+    if (!['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw ioError('read', path, error)
+    const isFolder = await stat(directory).then(found => found.isDirectory(), () => undefined)
+    if (!isFolder) {
+      throw new CheckpointError(`${directory} is no checkpoint: ${isFolder === false ? 'it is a file' : 'there is no such folder'}. Give a folder named checkpoint-<step>, `
+        + 'or true for the newest one in outputDir.', { cause: error })
+    }
     const [newest] = (await listedCheckpoints(directory)).reverse()
     throw new CheckpointError(newest
       ? `${directory} is the folder of a training. Resume from ${newest.path}, or say resumeFromCheckpoint: true with outputDir '${directory}'.`

@@ -1,7 +1,7 @@
 import { AbortedError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import { autocast, noGrad, scope } from '../tensor/scope.js'
-import { EventLoopTurns } from './eventLoop.js'
+import { EventLoopTurns } from '../eventLoop.js'
 import type { Metrics, TrainingTask } from './task.js'
 
 /**

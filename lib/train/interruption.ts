@@ -1,5 +1,5 @@
-/** The signals that end a training early, and the exit codes that shells expect for them. */
-const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
+/** The signals that end work early, and the exit codes that shells expect for them. */
+export const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
 type Signal = keyof typeof exitCodes
 
 /**
@@ -25,7 +25,10 @@ export class Interruption {
     if (this.signals) {
       for (const signal of Object.keys(exitCodes) as Signal[]) {
         const handler = (): void => {
-          if (this.cause !== undefined && this.cause !== 'abort') process.exit(exitCodes[signal])
+          if (this.cause !== undefined && this.cause !== 'abort') {
+            this.announce(`${signal} again: exiting at once. Steps after the last checkpoint are lost.`)
+            process.exit(exitCodes[signal])
+          }
           this.interrupt(signal)
           this.announce(`${signal}: finishing the step and saving. Once more to exit at once.`)
         }

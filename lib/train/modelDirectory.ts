@@ -1,8 +1,9 @@
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError, TokenizerError } from '../errors.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
 import { writeJsonAtomic } from '../io/atomicFile.js'
+import { makeFolder } from '../io/folders.js'
 import { ioError, systemCode } from '../io/ioError.js'
 import { cleanLeftovers } from '../io/leftovers.js'
 import { openSafetensors, saveSafetensors } from '../io/safetensorsShards.js'
@@ -173,7 +174,7 @@ async function readConfig(directory: string): Promise<Json> {
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') throw new CheckpointError(await missing(directory), { cause: error })
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw new CheckpointError(await missing(directory), { cause: error })
     throw ioError('read', path, error)
   }
   let config: unknown
@@ -188,6 +189,7 @@ async function readConfig(directory: string): Promise<Json> {
 
 async function missing(directory: string): Promise<string> {
   if (!await exists(directory)) return `${directory}: there is no such folder. Give the folder of a model, with config.json and model.safetensors.`
+  if (!await isDirectory(directory)) return `${directory} is a file. Give the folder of a model, with config.json and model.safetensors.`
   const [newest] = (await listedCheckpoints(directory)).reverse()
   if (newest) return `${directory} holds checkpoints of a training that has not ended. Use one of them, such as ${newest.path}, or resume the training.`
   return `${directory} has no config.json: it is not the folder of a model.`
@@ -205,11 +207,7 @@ const vocabularyOf = (model: Module): number => (model as { vocabSize?: number }
 
 async function parentOf(directory: string): Promise<void> {
   const parent = join(directory, '..')
-  try {
-    await mkdir(parent, { recursive: true })
-  } catch (error) {
-    throw ioError('make', parent, error)
-  }
+  await makeFolder(parent)
   await cleanLeftovers(parent)
 }
 

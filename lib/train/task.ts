@@ -38,6 +38,8 @@ export interface TrainingTask<Batch = unknown> {
   readonly evaluationBatches?: Iterable<Batch> | undefined
   /** Further metrics, after the validation loss. Rejects with AbortedError soon after `signal` fires. */
   evaluate?(options: { signal: AbortSignal }): Metrics | Promise<Metrics>
+  /** Names of what `evaluate` gives: then a wrong `metricForBestModel` is told before the training and not at its first evaluation. */
+  readonly metricNames?: readonly string[] | undefined
   /** Is saved beside the weights. */
   readonly tokenizer?: SavedTokenizer | undefined
 }

@@ -68,6 +68,9 @@ export class Trainer {
     await this.run.writeTo(directory)
   }
 
+  /** The step that an interrupted or failed training stands at, where no checkpoint has it: `saveCheckpoint` would save it. */
+  get unsavedStep(): number | undefined { return this.run?.unsavedStep }
+
   /** Frees the optimizer's state. The model stays. */
   dispose(): void {
     this.run?.dispose()

@@ -1,4 +1,4 @@
-import { open, truncate, stat } from 'node:fs/promises'
+import { open, stat, truncate } from 'node:fs/promises'
 import { ioError, systemCode } from '../io/ioError.js'
 
 /** A line of the log: the mean over the steps since the last one, or the metrics of an evaluation under `eval…` names. */
@@ -37,6 +37,7 @@ export class TrainingLog {
       const file = await open(this.path, 'a')
       try { await file.writeFile(line) } finally { await file.close() }
     } catch (error) {
+      await truncate(this.path, this.length).catch(() => undefined)   // half a line, where the disk got full
       throw ioError('write', this.path, error)
     }
     this.length += line.length

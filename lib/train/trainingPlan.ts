@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.js'
 import { followsMetric } from '../optim/schedules/schedule.js'
 import type { MetricSchedule } from '../optim/schedules/metricSchedules.js'
 import type { Schedule } from '../optim/schedules/schedule.js'
+import type { BestMetric } from './bestMetric.js'
 import type { BatchSource, TrainingTask } from './task.js'
 import type { TrainingSettings } from './trainingOptions.js'
 
@@ -43,6 +44,12 @@ export function requireEvaluations(settings: TrainingSettings, task: TrainingTas
       + 'or leave the option out.')
   }
   if (evalStrategy === 'no') throw new ConfigError(`Trainer: ${needs} needs evaluations, but evalStrategy is 'no'.`)
+}
+
+/** @throws ConfigError if the metric to follow is known not to come */
+export function requireMetric(best: BestMetric, { evalStrategy }: TrainingSettings, task: TrainingTask): void {
+  const known = task.evaluate === undefined ? [] : task.metricNames
+  if (known !== undefined && isEvaluated(task) && evalStrategy !== 'no') best.requireIn([...task.evaluationBatches ? ['loss', 'perplexity'] : [], ...known])
 }
 
 const stepOptionNames = [

@@ -12,19 +12,19 @@ import type { TrainerCallback, TrainingEvent } from './callbacks.js'
 import { loadEvaluatedWeights, readCheckpoint, writeCheckpoint, type CheckpointParts, type TrainerState } from './checkpoint.js'
 import { checkpointName, listedCheckpoints, removeCheckpoint } from './checkpointList.js'
 import { evaluate } from './evaluation.js'
-import { EventLoopTurns } from './eventLoop.js'
+import { EventLoopTurns } from '../eventLoop.js'
 import { Interruption } from './interruption.js'
 import { LogWindow } from './logWindow.js'
 import { saveModel } from './modelDirectory.js'
 import { optimizerFor, scheduleOf, type AnyOptimizer } from './optimization.js'
-import { prepareOutputFolder } from './outputFolder.js'
+import { leastBytesToSave, prepareOutputFolder } from './outputFolder.js'
 import { progressFor, type Progress } from './progress.js'
 import {
   epochsOf, isTrainingData, sourceOf, type BatchSource, type Metrics, type SavedTokenizer, type TrainingData, type TrainingTask,
 } from './task.js'
 import { TrainingLog, type LogEntry } from './trainingLog.js'
 import type { TrainingSettings } from './trainingOptions.js'
-import { describeChanges, isDue, isEvaluated, requireEvaluations, savesBest, stepOptions, totalStepsOf } from './trainingPlan.js'
+import { describeChanges, isDue, isEvaluated, requireEvaluations, requireMetric, savesBest, stepOptions, totalStepsOf } from './trainingPlan.js'
 import { queueStep, type QueuedStep, type StepParts } from './trainingStep.js'
 
 /** How a training ended, and what came of it. */
@@ -54,6 +54,9 @@ export interface TrainingResult {
   skippedSteps: number
 }
 
+/** What a program can do where a checkpoint could not be saved. */
+export const stillInMemory = '; this step is still in memory: trainer.saveCheckpoint(folder) saves it elsewhere'
+
 /** A gradient that is not finite so many times in a row will not become so. */
 const mostSkippedInARow = 20
 
@@ -72,9 +75,12 @@ export class TrainingRun implements StepParts, CheckpointParts {
   private readonly window = new LogWindow()
   private readonly turns = new EventLoopTurns()
   private log: TrainingLog | undefined
+  private logFailed = false
   private queued: (QueuedStep & { step: number, epoch: number, learningRate: number })[] = []
 
   private step = 0
+  /** False after a failure within a step: what is in memory belongs to no step then. */
+  private isWhole = true
   private microStep = 0
   private totals = { tokens: 0, seconds: 0, skippedSteps: 0, skippedInARow: 0 }
   private lastLoss = NaN
@@ -102,6 +108,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
       throw new ConfigError('Trainer: predictWithGenerate is for translationData(…); a task of your own computes its metrics in evaluate().')
     this.schedule = scheduleOf(model, settings, this.totalSteps, this.best.greaterIsBetter)
     requireEvaluations(settings, this.task, this.schedule)
+    requireMetric(this.best, settings, this.task)
     this.optimizer = settings.optimizer ?? optimizerFor(model, settings)
     this.ema = settings.emaDecay === undefined ? undefined : new ExponentialMovingAverage(model, settings.emaDecay)
     this.progress = progressFor(settings.disableProgress)
@@ -112,13 +119,13 @@ export class TrainingRun implements StepParts, CheckpointParts {
   async train(): Promise<TrainingResult> {
     const { settings, model } = this
     manualSeed(settings.seed)
-    await this.prepare()
     const checkpointing = model as { activationCheckpointing?: boolean }
-    if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = true
-    model.train()
     this.interruption.begin()
-    this.progress.begin(this.step, this.totalSteps)
     try {
+      await this.prepare()
+      if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = true
+      model.train()
+      this.progress.begin(this.step, this.totalSteps)
       await this.tell('onTrainBegin', {})
       await this.takeSteps()
       const result = await this.finish()
@@ -152,6 +159,9 @@ export class TrainingRun implements StepParts, CheckpointParts {
     }
   }
 
+  /** The step that the training stands at, where no checkpoint has it. */
+  get unsavedStep(): number | undefined { return this.isWhole && this.step > 0 && this.savedStep !== this.step ? this.step : undefined }
+
   /** Frees optimizer state and averages. */
   dispose(): void {
     if (this.optimizer !== this.settings.optimizer) this.optimizer.dispose()
@@ -164,7 +174,9 @@ export class TrainingRun implements StepParts, CheckpointParts {
   /** Folder, log, and the checkpoint to resume from. */
   private async prepare(): Promise<void> {
     const { outputDir, resumeFromCheckpoint, overwriteOutputDir, loggingFile } = this.settings
-    if (outputDir !== undefined) await prepareOutputFolder(outputDir, { replace: overwriteOutputDir, resumes: resumeFromCheckpoint !== false })
+    if (outputDir !== undefined) {
+      await prepareOutputFolder(outputDir, { replace: overwriteOutputDir, resumes: resumeFromCheckpoint !== false, room: leastBytesToSave(this.model, this.settings) })
+    }
     const from = resumeFromCheckpoint === true ? (await listedCheckpoints(outputDir!)).at(-1)?.path : resumeFromCheckpoint || undefined
     let position = 0
     if (from !== undefined) position = await this.resume(from)
@@ -226,11 +238,13 @@ export class TrainingRun implements StepParts, CheckpointParts {
   /** Queues a step, and waits for the one before the previous: the device always has work, and the event loop gets its turn. */
   private async takeStep(): Promise<void> {
     const learningRate = this.schedule(this.step)
+    this.isWhole = false
     const queued = queueStep(this, this.settings, this.microStep, learningRate)
     queued.values.catch(() => undefined)   // told when its turn comes
     this.step++
     this.microStep += this.settings.gradientAccumulationSteps
     this.queued.push({ ...queued, step: this.step, epoch: this.epoch, learningRate })
+    this.isWhole = true
     await this.tell('onStepEnd', { learningRate, tokens: queued.tokens })
     if (this.queued.length > 2) await this.finishStep()
     await this.turns.giveIfDue()
@@ -243,6 +257,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   /** Waits for the oldest queued step and takes its numbers. @throws NumericsError where the policy is to stop */
   private async finishStep(): Promise<void> {
     const { values, ...queued } = this.queued.shift()!
+    this.isWhole = false
     const { lossSum, gradNorm } = await values, now = performance.now()
     const finished = { ...queued, lossSum, gradNorm, seconds: (now - this.lastFinished) / 1000 }
     this.lastFinished = now
@@ -250,6 +265,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
     this.totals.seconds += finished.seconds
     this.totals.tokens += finished.tokens
     this.checkGradient(finished)
+    this.isWhole = true
     this.progress.step(finished.step, { loss: lossSum / Math.max(1, finished.tokens), ...this.window.recent })
     if (finished.step % this.settings.loggingSteps !== 0 && finished.step !== this.totalSteps) return
     this.lastLoss = this.window.loss
@@ -305,7 +321,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
       if (!(error instanceof CheckpointError)) throw error
       const [last] = (await listedCheckpoints(this.settings.outputDir!).catch(() => [])).reverse()
       throw new CheckpointError(`the checkpoint of step ${this.step} could not be saved: ${error.message} `
-        + `${last ? `The last good one is ${last.path}` : 'There is no earlier one'}; this step is still in memory: trainer.saveCheckpoint(folder) saves it elsewhere.`, { cause: error })
+        + `${last ? `The last good one is ${last.path}` : 'There is no earlier one'}${stillInMemory}.`, { cause: error })
     }
     this.savedStep = this.step
     await this.removeOld()
@@ -334,8 +350,8 @@ export class TrainingRun implements StepParts, CheckpointParts {
     const interrupted = this.interruption.reason !== undefined, unsaved = this.savedStep !== this.step || (unevaluated && !interrupted)
     if (outputDir !== undefined && unsaved && this.step > 0 && (interrupted || saveStrategy !== 'no')) await this.save()
     if (!interrupted) {
-      await this.takeFinalWeights()
-      if (outputDir !== undefined) await saveModel(outputDir, this.model, this.task.tokenizer)
+      const undo = await this.takeFinalWeights()
+      if (outputDir !== undefined) await this.saveFinal(outputDir).catch((error: unknown) => { undo(); throw error })
     }
     const { step, epoch, metrics, bestCheckpoint, resumedFrom, savedStep, totals: { tokens, seconds, skippedSteps } } = this
     const { reason } = this.interruption
@@ -347,16 +363,33 @@ export class TrainingRun implements StepParts, CheckpointParts {
     }
   }
 
-  /** The best, the averages, or the last. */
-  private async takeFinalWeights(): Promise<void> {
+  /** The best, the averages, or the last. @returns what puts back those of the last step, where they are kept */
+  private async takeFinalWeights(): Promise<() => void> {
     const best = this.settings.loadBestModelAtEnd ? this.bestCheckpoint : undefined
-    if (best === undefined) this.ema?.swap()
-    else await loadEvaluatedWeights(best, this.model, this.ema !== undefined)
+    if (best !== undefined) await loadEvaluatedWeights(best, this.model, this.ema !== undefined)
+    else this.ema?.swap()
+    return () => { if (best === undefined) this.ema?.swap() }
+  }
+
+  private async saveFinal(outputDir: string): Promise<void> {
+    try {
+      await saveModel(outputDir, this.model, this.task.tokenizer)
+    } catch (error) {
+      if (!(error instanceof CheckpointError) || this.savedStep === undefined) throw error
+      throw new CheckpointError(`the training is complete, but its model could not be saved: ${error.message} Everything is in `
+        + `${join(outputDir, checkpointName(this.savedStep))}: resumeFromCheckpoint: true takes no more steps and saves the model.`, { cause: error })
+    }
   }
 
   private async record(entry: LogEntry): Promise<void> {
     this.progress.entry(entry)
-    await this.log?.append(entry)
+    try {
+      await this.log?.append(entry)
+    } catch (error) {
+      // Hours of computing are worth more than a line of the log.
+      if (!this.logFailed) this.progress.notice(`The log misses lines, the training goes on: ${(error as Error).message}`)
+      this.logFailed = true
+    }
     await this.tell('onLog', { entry })
   }
 

@@ -31,12 +31,14 @@ export interface TranslationDataOptions extends ParallelOptions, BatchBounds, En
   validationSize?: number
   /** Of which pairs are held out. Default 0. */
   splitSeed?: number
+  /** Told what begins: 'reading the text', 'training the tokenizer', 'encoding the text'. */
+  onStage?: (stage: string) => void
 }
 
 const optionNames: Readonly<Record<keyof TranslationDataOptions, true>> = {
   tokenizer: true, tokenizerKind: true, vocabSize: true, validation: true, validationSize: true, splitSeed: true, maxLength: true, policy: true,
   maxTokens: true, batchSize: true, padToMultipleOf: true, format: true, columns: true, keys: true, unequal: true, empty: true, tooLong: true,
-  maxLineBytes: true, malformed: true,
+  maxLineBytes: true, malformed: true, onStage: true,
 }
 
 /** Encoded parallel text for `Trainer`. */
@@ -83,23 +85,28 @@ export class TranslationData implements TrainingData {
 export async function translationData(source: Pairs, options: TranslationDataOptions = {}): Promise<TranslationData> {
   checkNames('translationData', options, optionNames)
   const { tokenizer: given, tokenizerKind = 'bpe', vocabSize = 8000, validation, validationSize, splitSeed = 0, maxTokens, batchSize, padToMultipleOf,
-    maxLength = 1024, policy, ...reading } = options
+    maxLength = 1024, policy, onStage, ...reading } = options
   if (given !== undefined && (options.tokenizerKind ?? options.vocabSize) !== undefined)
     throw new ConfigError('translationData: tokenizerKind and vocabSize are for a tokenizer that is trained, but one is given. Leave them out.')
   if (validation !== undefined && validationSize !== undefined)
     throw new ConfigError('translationData: validationSize is for pairs that are held out, but validation is given. Leave one out.')
   const text = pairsOf(source, reading)
+  onStage?.('reading the text')
+  // What may be missing comes first: the rest takes long.
+  const ready = typeof given === 'string' ? await Tokenizer.fromFile(given) : given
+  const separate = validation === undefined ? undefined : await collected(pairsOf(validation, reading))
   const numbers = validation === undefined ? await heldOut(text, validationSize, splitSeed) : new Set<number>()
   const kept: Pair[] = []
   const training = () => split(text, numbers, kept)
 
-  const tokenizer = typeof given === 'string' ? await Tokenizer.fromFile(given)
-    : given ?? await Tokenizer.train(tokenizerKind, bothSides(training()), { vocabSize })
+  if (!ready) onStage?.('training the tokenizer')
+  const tokenizer = ready ?? await Tokenizer.train(tokenizerKind, bothSides(training()), { vocabSize })
+  onStage?.('encoding the text')
   const ids = specialIds(tokenizer), coders = codersOf(tokenizer, ids.eos)
   const encoding = { maxLength, ...(policy === undefined ? {} : { policy }) }
   const encoded = await encodeParallel(training(), coders, encoding)
   const train = { ...encoded, report: text instanceof ParallelText ? withLines(text.report, encoded.report, numbers.size) : encoded.report }
-  const validationPairs = validation === undefined ? kept : await collected(pairsOf(validation, reading))
+  const validationPairs = separate ?? kept
   const held = validationPairs.length === 0 ? undefined
     : { encoded: await encodeParallel(validationPairs, coders, encoding), pairs: validationPairs }
   const bounds = Object.fromEntries(Object.entries({ maxTokens, batchSize, padToMultipleOf }).filter(([, value]) => value !== undefined))

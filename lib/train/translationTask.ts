@@ -37,7 +37,7 @@ export function translationTask(
     tokens: batch => batch.tokens,
     tokenizer,
     ...(validation ? { evaluationBatches: evaluationBatches(validation.encoded, options) } : {}),
-    ...(validation && settings.predictWithGenerate ? { evaluate: scoredTranslations } : {}),
+    ...(validation && settings.predictWithGenerate ? { evaluate: scoredTranslations, metricNames: ['bleu', 'chrf'] } : {}),
   }
 
   async function scoredTranslations({ signal }: { signal: AbortSignal }): Promise<Metrics> {
