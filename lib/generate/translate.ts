@@ -29,6 +29,8 @@ export interface TranslationOptions extends Omit<GenerationOptions, 'numReturnSe
   policy?: 'error' | 'truncate' | undefined
   /** Called after each batch. */
   onProgress?: ((progress: { done: number, total: number }) => void) | undefined
+  /** What messages call a text, by its index. Default `text 1`, `text 2`, … */
+  nameOf?: ((index: number) => string) | undefined
 }
 
 export interface Translation {
@@ -53,7 +55,7 @@ export async function translations(
   model: GenerativeModel, tokenizer: TranslationTokenizer, texts: readonly string[], options: TranslationOptions = {},
 ): Promise<Translation[][]> {
   if (!model.isEncoderDecoder) throw new ConfigError('translate is for models with an encoder; this one has none. Use generate with a prompt.')
-  const { nBest = 1, batchTokens = 2048, sourceEos = true, policy = 'error', onProgress, ...generation } = options
+  const { nBest = 1, batchTokens = 2048, sourceEos = true, policy = 'error', onProgress, nameOf = i => `text ${i + 1}`, ...generation } = options
   requireOption(Number.isInteger(nBest) && nBest > 0, 'nBest', 'a whole number > 0', nBest)
   requireOption(batchTokens > 0, 'batchTokens', 'a number > 0', batchTokens)
   requireOption(['error', 'truncate'].includes(policy), 'policy', "'error' or 'truncate'", policy)
@@ -68,7 +70,7 @@ export async function translations(
   }
 
   const results = texts.map((): Translation[] => Array.from({ length: nBest }, () => ({ text: '', score: 0 })))
-  const sources = texts.map((text, i) => text.trim() === '' ? [] : encoded(tokenizer, text, i, end, model.maxPositions, policy))
+  const sources = texts.map((text, i) => text.trim() === '' ? [] : encoded(tokenizer, text, () => nameOf(i), end, model.maxPositions, policy))
   // The longest first: what does not fit into memory shows at once.
   const order = [...sources.keys()].filter(i => sources[i]!.length > 0).sort((a, b) => sources[b]!.length - sources[a]!.length || a - b)
   let done = texts.length - order.length
@@ -90,13 +92,13 @@ export async function translations(
 }
 
 function encoded(
-  tokenizer: TranslationTokenizer, text: string, index: number, end: number | undefined, most: number, policy: 'error' | 'truncate',
+  tokenizer: TranslationTokenizer, text: string, name: () => string, end: number | undefined, most: number, policy: 'error' | 'truncate',
 ): number[] {
   const { ids } = tokenizer.encode(text)
   const body = end !== undefined && ids.at(-1) === end ? ids.slice(0, -1) : ids
   const room = most - (end === undefined ? 0 : 1)
   if (body.length > room && policy === 'error') {
-    throw new DataError(`text ${index + 1} has ${body.length} tokens, the model has positions for ${room}. `
+    throw new DataError(`${name()} has ${body.length} tokens, the model has positions for ${room}. `
       + "Split it into sentences, or cut it with policy: 'truncate'.")
   }
   return [...body.slice(0, room), ...(end === undefined ? [] : [end])]

@@ -71,7 +71,7 @@ export function requireInVocabulary(token: number, vocabulary: number, option: s
 
 /** @throws ConfigError that names the option, what it accepts and what came */
 export function requireOption(holds: boolean, option: string, accepts: string, value: unknown): void {
-  if (!holds) throw new ConfigError(`${option} must be ${accepts}, not ${JSON.stringify(value) ?? String(value)}.`)
+  if (!holds) throw new ConfigError(`${option} must be ${accepts}, not ${typeof value === 'number' ? value : JSON.stringify(value) ?? String(value)}.`)
 }
 
 export const isToken = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
