@@ -33,12 +33,12 @@ export class Options {
     return value === undefined ? undefined : String(value)
   }
 
-  /** @throws UsageError for what is no number */
+  /** @throws UsageError for what is no finite number */
   number(name: string): number | undefined {
     const value = this.text(name)
     if (value === undefined) return undefined
     const number = Number(value)
-    if (value.trim() === '' || Number.isNaN(number)) throw new UsageError(`--${kebab(name)} is '${value}', expected a number`)
+    if (value.trim() === '' || !Number.isFinite(number)) throw new UsageError(`--${kebab(name)} is '${value}', expected a ${Math.abs(number) === Infinity ? 'finite ' : ''}number`)
     return number
   }
 
@@ -77,7 +77,7 @@ export function parseCommandLine(name: string, command: Command, args: readonly 
     const found = Object.hasOwn(command.flags, flag) ? command.flags[flag] : undefined
     if (!found || (negated && found.value !== undefined)) {
       const meant = closest(token.name, known)
-      throw new UsageError(`unknown option ${token.rawName}${meant === undefined ? '' : `; do you mean --${meant}?`} ${help}`)
+      throw new UsageError(`unknown option ${token.rawName}${meant === undefined ? '.' : `; do you mean --${meant}?`} ${help}`)
     }
     if (given.has(flag)) throw new UsageError(`--${kebab(flag)} is given twice`)
     if (found.value === undefined) {
@@ -92,6 +92,7 @@ export function parseCommandLine(name: string, command: Command, args: readonly 
     }
   }
   const [least, most] = command.operands
+  if (operands.includes('')) throw new UsageError(`an argument is empty. Usage: warpweft ${command.usage}`)
   if (operands.length < least) throw new UsageError(`usage: warpweft ${command.usage}`)
   if (operands.length > most) throw new UsageError(`unexpected argument '${operands[most]}'. Usage: warpweft ${command.usage}`)
   return { operands, options: new Options(given) }

@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { writeJsonAtomic } from '../io/atomicFile.js'
+import { requireWritableFile } from '../io/folders.js'
 import { Transformer } from '../models/transformer.js'
 import { AdamW } from '../optim/index.js'
 import { attention } from '../ops/attention.js'
@@ -11,6 +12,7 @@ import { Random } from '../data/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Command } from './arguments.js'
+import { atWork } from './atWork.js'
 
 interface Row { name: string, milliseconds: number, fastest: number, slowest: number, gflops: number }
 
@@ -24,6 +26,8 @@ export const bench: Command = {
   },
   async run(_, options) {
     const repeats = options.count('repeats', 1) ?? 9, output = options.text('output')
+    if (output !== undefined) await requireWritableFile(output)
+    atWork('measuring', () => 'What is measured so far is above.')
     const about = {
       processor: cpus()[0]?.model.trim(), device: cpu.describe(), threads: threads(), node: process.versions.node, repeats,
       command: `warpweft bench --repeats ${repeats}`,

@@ -1,16 +1,18 @@
 import { intlCorpus, type IntlPair } from '../data/intlCorpus.js'
-import { ConfigError } from '../errors.js'
 import { bleu } from '../eval/bleu.js'
 import { chrf } from '../eval/chrf.js'
 import { translate } from '../generate/translate.js'
+import { requireWritableFolder } from '../io/folders.js'
 import { Transformer } from '../models/transformer.js'
 import { threads } from '../tensor/device.js'
 import { manualSeed } from '../tensor/random.js'
 import { Tokenizer } from '../text/tokenizer.js'
 import { Trainer } from '../train/trainer.js'
 import { translationData } from '../train/translationData.js'
-import type { Command } from './arguments.js'
+import { UsageError, type Command } from './arguments.js'
+import { atWork } from './atWork.js'
 import { exitCodeOf } from './train.js'
+import { trained } from './trained.js'
 
 /** Found on the validation phrases: small batches and a high rate learn most in the time. */
 const recipe = { dModel: 128, layers: 2, steps: 1900, learningRate: 3e-3, warmupSteps: 200, maxTokens: 800, vocabSize: 2500 }
@@ -32,7 +34,9 @@ export const demo: Command = {
     const { source = 'en', target = 'ko' } = { source: options.text('source'), target: options.text('target') }
     const seed = options.count('seed') ?? 0, steps = options.count('steps', 1) ?? recipe.steps
     const maxTime = options.number('maxTime') ?? 150, outputDir = options.text('outputDir')
-    if (!(maxTime > 0)) throw new ConfigError(`--max-time is ${maxTime}, expected seconds above 0`)
+    if (!(maxTime > 0)) throw new UsageError(`--max-time is ${maxTime}, expected seconds above 0`)
+    if (outputDir !== undefined) await requireWritableFolder(outputDir)
+    atWork('making the phrases')
 
     const corpus = intlCorpus({ source, target, seed })
     const { train: pairs, validation, test } = corpus
@@ -49,12 +53,15 @@ export const demo: Command = {
     console.log(`A Transformer of ${model.parameterCount.toLocaleString('en')} parameters, ${steps.toLocaleString('en')} steps on the CPU, threads: ${threads()}`)
     const trainer = new Trainer(model, data, {
       maxSteps: steps, maxTime, learningRate: recipe.learningRate, warmupSteps: Math.min(recipe.warmupSteps, Math.ceil(steps / 5)), adamBeta2: 0.98,
-      labelSmoothingFactor: 0.1, seed, evalStrategy: 'end', ...(outputDir === undefined ? {} : { outputDir, saveStrategy: 'no' as const }),
+      labelSmoothingFactor: 0.1, seed, evalStrategy: 'end', ...(outputDir === undefined ? {} : { outputDir, saveStrategy: 'no' as const, resumeFromCheckpoint: true }),
     })
-    const result = await trainer.train()
+    const result = await trained(trainer, outputDir)
     console.log(`${result.step.toLocaleString('en')} steps in ${result.seconds.toFixed(0)} s, ${Math.round(result.tokens / result.seconds).toLocaleString('en')} target tokens/s`)
-    if (result.interrupted) return exitCodeOf(result)
-
+    if (result.interrupted) {
+      console.log(outputDir === undefined ? 'Stopped: nothing is kept (--output-dir keeps it).' : 'Stopped: the same command goes on from here.')
+      return exitCodeOf(result)
+    }
+    atWork('translating the unseen phrases', () => outputDir === undefined ? 'Nothing is kept (--output-dir keeps the model).' : `The model is in ${outputDir}.`)
     const translated = await translate(model, tokenizer, test.map(pair => pair.source), { numBeams: 1, maxLength: 100 })
     report(test, translated, target)
     if (outputDir !== undefined) console.log(`\nThe model is in ${outputDir}. Try: echo '${test[0]!.source}' | npx warpweft translate ${outputDir}`)

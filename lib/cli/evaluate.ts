@@ -1,11 +1,12 @@
 import { readParallel } from '../data/parallelText.js'
-import { ConfigError } from '../errors.js'
 import { bleu } from '../eval/bleu.js'
 import { chrf } from '../eval/chrf.js'
 import { ter } from '../eval/ter.js'
 import { translate } from '../generate/translate.js'
 import { writeFileAtomic } from '../io/atomicFile.js'
+import { requireWritableFile } from '../io/folders.js'
 import type { Command } from './arguments.js'
+import { atWork } from './atWork.js'
 import { translationModel } from './models.js'
 import { readingFlags, readingOptions, sourceOf } from './train.js'
 import { decodingFlags, decodingOptions } from './translate.js'
@@ -25,16 +26,20 @@ export const evaluate: Command = {
   },
   async run([directory, ...files], options) {
     const tokenize = options.word('tokenize', tokenizers) ?? '13a', lowercase = options.on('lowercase'), output = options.text('output')
+    if (output !== undefined) await requireWritableFile(output)
+    atWork('reading the text')
     const text = readParallel(sourceOf(files) as Parameters<typeof readParallel>[0], readingOptions(options))
     const sources: string[] = [], references: string[] = []
     for await (const pair of text) {
       sources.push(pair.source)
       references.push(pair.target)
     }
+    atWork('loading the model')
     const { model, tokenizer } = await translationModel(directory!)
-    if (model.maxPositions < 2) throw new ConfigError(`${directory}: a model of ${model.maxPositions} positions cannot translate`)
-    const translated = await translate(model, tokenizer, sources, decodingOptions(options))
+    atWork('translating')
+    const translated = await translate(model, tokenizer, sources, decodingOptions(options, model))
     if (output !== undefined) await writeFileAtomic(output, translated.map(line => `${line}\n`).join(''))
+    atWork('scoring', () => output === undefined ? 'Run the same command again.' : `The translations are in ${output}.`)
     const scores = {
       bleu: bleu(translated, [references], { tokenize, lowercase }), chrf: chrf(translated, [references], { lowercase }),
       ter: ter(translated, [references], lowercase ? {} : { caseSensitive: true }),

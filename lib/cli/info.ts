@@ -1,5 +1,6 @@
 import { loadModel } from '../train/modelDirectory.js'
 import type { Command } from './arguments.js'
+import { atWork } from './atWork.js'
 
 export const info: Command = {
   about: 'says what a model directory holds',
@@ -7,6 +8,7 @@ export const info: Command = {
   operands: [1, 1],
   flags: { tensors: { about: 'list the weights with their shapes' }, json: { about: 'print JSON' } },
   async run([directory], options) {
+    atWork('reading the model')
     // Loading checks that weights, configuration and tokenizer fit.
     const { model, tokenizer, config } = await loadModel(directory!)
     const weights = [...model.stateDict()].map(([name, { shape }]) => ({ name, shape }))

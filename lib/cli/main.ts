@@ -2,12 +2,15 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { WarpweftError } from '../errors.js'
+import { ioError } from '../io/ioError.js'
 import { closest } from '../spelling.js'
 import { commandHelp, parseCommandLine, UsageError, type Command } from './arguments.js'
+import { answerSignals } from './atWork.js'
 import { bench } from './bench.js'
 import { demo } from './demo.js'
 import { doctor } from './doctor.js'
 import { evaluate } from './evaluate.js'
+import { inFlags } from './inFlags.js'
 import { info } from './info.js'
 import { train } from './train.js'
 import { translate } from './translate.js'
@@ -28,21 +31,17 @@ function overview(): string {
 /** Runs a command line. @returns the exit code: 0, 1 for an error, 2 for a command line that cannot be understood, 130 and 143 after a signal */
 export async function main(args: readonly string[]): Promise<number> {
   const [name = '--help', ...rest] = args
+  let command: Command | undefined
   try {
     if (name === '--help' || name === '-h' || name === 'help') {
-      const of = name === 'help' && rest[0] !== undefined ? commands[rest[0]] : undefined
-      console.log(of ? commandHelp(of) : overview())
+      console.log(name === 'help' && rest[0] !== undefined ? commandHelp(commandNamed(rest[0])) : overview())
       return 0
     }
     if (name === '--version' || name === '-v') {
       console.log(version)
       return 0
     }
-    const command = Object.hasOwn(commands, name) ? commands[name]! : undefined
-    if (!command) {
-      const meant = closest(name, Object.keys(commands))
-      throw new UsageError(`there is no command '${name}'${meant === undefined ? '' : `; do you mean ${meant}?`} Known are ${Object.keys(commands).join(', ')}.`)
-    }
+    command = commandNamed(name)
     if (rest.includes('--help') || rest.includes('-h')) {
       console.log(commandHelp(command))
       return 0
@@ -50,10 +49,21 @@ export async function main(args: readonly string[]): Promise<number> {
     const { operands, options } = parseCommandLine(name, command, rest)
     return await command.run(operands, options)
   } catch (error) {
-    if (process.env['WARPWEFT_DEBUG'] === '1') console.error(error)
-    else console.error(`warpweft: ${oneLine(error)}`)
+    report(error, command)
     return error instanceof UsageError ? 2 : 1
   }
+}
+
+/** @throws UsageError with the one that was probably meant */
+function commandNamed(name: string): Command {
+  if (Object.hasOwn(commands, name)) return commands[name]!
+  const known = Object.keys(commands), meant = closest(name, [...known, 'help', '--help', '--version'])
+  throw new UsageError(`there is no command '${name}'${meant === undefined ? '.' : `; do you mean ${meant}?`} Known are ${known.join(', ')}.`)
+}
+
+function report(error: unknown, command?: Command): void {
+  if (process.env['WARPWEFT_DEBUG'] === '1') console.error(error)
+  else console.error(`warpweft: ${command ? inFlags(oneLine(error), command) : oneLine(error)}`)
 }
 
 function oneLine(error: unknown): string {
@@ -64,7 +74,18 @@ function oneLine(error: unknown): string {
 
 // Only where this file is the program: tests import it.
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
-  // A reader that has enough (`warpweft translate … | head`) is no error.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => { process.exit(error.code === 'EPIPE' ? 0 : 1) })
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has enough (`warpweft translate … | head`) is no error.
+    if (error.code === 'EPIPE') process.exit(0)
+    report(ioError('write to', 'standard output', error))
+    process.exit(1)
+  })
+  // A training whose messages nobody reads any more (`warpweft train … 2>&1 | head`) goes on.
+  process.stderr.on('error', () => undefined)
+  process.on('uncaughtException', error => {
+    report(error)
+    process.exit(1)
+  })
+  answerSignals()
   void main(process.argv.slice(2)).then(code => { process.exitCode = code })
 }

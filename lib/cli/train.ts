@@ -1,12 +1,19 @@
 import type { Columns } from '../data/lineFormats.js'
-import type { TokenizerKind } from '../text/trainTokenizer.js'
 import { Transformer, type TransformerOptions } from '../models/transformer.js'
 import { flag } from '../optim/schedules/options.js'
 import { manualSeed } from '../tensor/random.js'
+import { tokenizerKinds } from '../text/tokenizerKinds.js'
+import { BestMetric } from '../train/bestMetric.js'
+import { readState } from '../train/checkpoint.js'
+import { exitCodes } from '../train/interruption.js'
+import { optimizerFor, scheduleOf } from '../train/optimization.js'
+import { checkOutputFolder } from '../train/outputFolder.js'
 import { Trainer, type TrainingResult } from '../train/trainer.js'
-import { trainingOptionKinds, type TrainingOptions } from '../train/trainingOptions.js'
+import { checkedOptions, trainingOptionKinds, type TrainingOptions, type TrainingSettings } from '../train/trainingOptions.js'
 import { translationData, type Pairs, type TranslationDataOptions } from '../train/translationData.js'
 import { type Command, type Flag, kebab, type Options, UsageError } from './arguments.js'
+import { atWork } from './atWork.js'
+import { trained } from './trained.js'
 
 /** What suits a translator that starts from nothing; the trainer's own defaults are for fine-tuning. */
 const recipe = {
@@ -68,19 +75,22 @@ export const train: Command = {
   async run(files, options) {
     const outputDir = options.text('outputDir')
     if (outputDir === undefined) throw new UsageError('--output-dir is missing: say which folder the trained model goes to')
-    const settings = trainingOptions(options), seed = settings.seed ?? 42
-    const data = await translationData(sourceOf(files), dataOptions(options))
+    // All that can be known is checked first: reading and training a tokenizer may take long.
+    const settings = trainingOptions(options), seed = settings.seed ?? 42, shape = modelOptions(options), reading = dataOptions(options)
+    checkBuilding(shape, checkedOptions(settings))
+    await checkTraining(outputDir, checkedOptions(settings))
+    const data = await translationData(sourceOf(files), { ...reading, onStage: atWork })
     console.error(data.summary)
     manualSeed(seed)
-    const normFirst = options.has('normFirst') ? options.on('normFirst') : true
     using model = new Transformer({
-      ...modelOptions(options), vocabSize: data.vocabSize, normFirst, finalNorm: normFirst,
-      maxPositions: Math.max(1024, options.count('maxLength', 2) ?? recipe.maxLength), padId: data.ids.pad, bosId: data.ids.bos, eosId: data.ids.eos,
+      ...shape, vocabSize: data.vocabSize, maxPositions: Math.max(1024, reading.maxLength ?? recipe.maxLength), padId: data.ids.pad, bosId: data.ids.bos, eosId: data.ids.eos,
     })
     console.error(`A Transformer of ${model.parameterCount.toLocaleString('en')} parameters`)
-    const result = await new Trainer(model, data, settings).train()
+    const result = await trained(new Trainer(model, data, settings), outputDir)
     if (result.interrupted) {
-      console.error(`Stopped after step ${result.step}. Go on with the same command and --resume-from-checkpoint true.`)
+      console.error(result.step === 0 ? 'Stopped before the first step. Run the same command again.'
+        : `Stopped after step ${result.step}. Go on with the same command and --resume-from-checkpoint true`
+          + `${settings.overwriteOutputDir ? ', without --overwrite-output-dir.' : '.'}`)
       return exitCodeOf(result)
     }
     const metrics = Object.entries(result.metrics ?? {}).map(([name, value]) => `${name} ${value.toFixed(3)}`).join(', ')
@@ -91,7 +101,23 @@ export const train: Command = {
 }
 
 /** What shells expect of a process that a signal ended. */
-export const exitCodeOf = ({ signal }: TrainingResult): number => signal === 'SIGTERM' ? 143 : 130
+export const exitCodeOf = ({ signal = 'SIGINT' }: TrainingResult): number => exitCodes[signal]
+
+/** @throws ConfigError if no Transformer, optimizer or schedule can be built so */
+function checkBuilding(shape: Partial<TransformerOptions>, settings: TrainingSettings): void {
+  using model = new Transformer({ ...shape, encoderLayers: 1, decoderLayers: 1, vocabSize: 4, maxPositions: 2 })
+  optimizerFor(model, settings).dispose()
+  scheduleOf(model, settings, settings.maxSteps ?? 2 ** 31, true)
+}
+
+/** @throws ConfigError, CheckpointError, UsageError for what would stop the training when the text has been read */
+async function checkTraining(outputDir: string, settings: TrainingSettings): Promise<void> {
+  const { overwriteOutputDir: replace, resumeFromCheckpoint: from, metricForBestModel: metric, predictWithGenerate } = settings
+  await checkOutputFolder(outputDir, { replace, resumes: from !== false })
+  if (typeof from === 'string') await readState(from)
+  const metrics = ['loss', 'perplexity', ...predictWithGenerate ? ['bleu', 'chrf'] : []]
+  if (metric !== undefined) new BestMetric(settings).requireIn(metrics)
+}
 
 /** One file, or two aligned ones; `A,B` stands for two as well. */
 export function sourceOf(files: readonly string[]): Exclude<Pairs, Iterable<unknown>> | string {
@@ -128,13 +154,15 @@ function json(text: string): unknown {
 }
 
 function dataOptions(options: Options): TranslationDataOptions {
-  const validation = options.text('validation'), tokenizer = options.text('tokenizer')
+  const validation = options.text('validation')?.split(','), tokenizer = options.text('tokenizer')
+  if (validation && (validation.length > 2 || validation.includes('')))
+    throw new UsageError(`--validation is '${validation.join(',')}', expected one file, or two with a comma between`)
   return defined({
     ...readingOptions(options), tokenizer, maxTokens: options.count('maxTokens', 1) ?? recipe.maxTokens,
     maxLength: options.count('maxLength', 2) ?? recipe.maxLength, policy: options.word('policy', ['skip', 'truncate', 'error']),
-    tokenizerKind: options.text('tokenizerKind') as TokenizerKind | undefined,
+    tokenizerKind: options.word('tokenizerKind', tokenizerKinds),
     vocabSize: options.count('vocabSize', 1) ?? (tokenizer === undefined ? recipe.vocabSize : undefined),
-    validation: validation === undefined ? undefined : sourceOf(validation.split(',')),
+    validation: validation === undefined ? undefined : sourceOf(validation),
     validationSize: options.count('validationSize'), splitSeed: options.count('splitSeed'),
   })
 }
@@ -159,12 +187,14 @@ function twoOf(name: string, options: Options): readonly [string, string] | unde
   const text = options.text(name)
   if (text === undefined) return undefined
   const [one, other, ...more] = text.split(',')
-  if (!one || !other || more.length > 0) throw new UsageError(`--${kebab(name)} is '${text}', expected two names with a comma between`)
+  if (!one || !other || more.length > 0) throw new UsageError(`--${kebab(name)} is '${text}', expected two, with a comma between`)
   return [one, other]
 }
 
 function modelOptions(options: Options): Partial<TransformerOptions> {
+  const normFirst = options.has('normFirst') ? options.on('normFirst') : true
   return defined({
+    normFirst, finalNorm: normFirst,
     dModel: options.count('dModel', 1) ?? recipe.dModel, layers: options.count('layers', 1) ?? recipe.layers,
     encoderLayers: options.count('encoderLayers', 1), decoderLayers: options.count('decoderLayers', 1), heads: options.count('heads', 1),
     feedForward: options.count('feedForward', 1), dropout: options.number('dropout') ?? recipe.dropout,
