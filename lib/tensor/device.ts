@@ -54,5 +54,5 @@ export function device(name: string | Device = 'auto'): Device {
 /** Memory statistics of a device. */
 export function memory(of: string | Device = 'auto'): MemoryStatistics { return device(of).memory() }
 
-/** Threads that compute, at most `count` of them from now on if it is given (1 up to the number that WARPWEFT_THREADS or the cores allow). */
+/** Threads that compute, at most `count` of them from now on if it is given (1 up to the number of cores, or WARPWEFT_THREADS where that is more). */
 export function threads(count?: number): number { return count === undefined ? native.threads() : native.threads(count) }

@@ -3,9 +3,11 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <thread>
+#include <utility>
 
 namespace warpweft {
 namespace {
@@ -21,15 +23,18 @@ inline void relax() {
 // About 20 microseconds: longer than the gap between two ops of a busy queue, shorter than what anybody would notice of an idle process.
 constexpr int kSpins = 2000;
 
-int configuredThreads() {
+int coresOfProcess() {
   cpu_set_t set;
-  int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
-  if (cores < 1) cores = 1;
+  const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  return cores < 1 ? 1 : cores;
+}
+
+int configuredThreads() {
   if (const char* text = std::getenv("WARPWEFT_THREADS")) {
     const int n = std::atoi(text);
-    if (n >= 1) cores = n;
+    if (n >= 1) return n;
   }
-  return cores;
+  return coresOfProcess();
 }
 
 }  // namespace
@@ -40,17 +45,28 @@ Pool& Pool::instance() {
 }
 
 Pool::Pool() {
-  int wanted = configuredThreads();
-  if (wanted > kMaxThreads) wanted = kMaxThreads;
-  for (int i = 1; i < wanted; i++) {
-    try {
-      std::thread([this, i] { work(i); }).detach();
-    } catch (...) {
-      break;   // the system gives no more threads: work with those there are
-    }
-    started_ = i + 1;
-  }
+  const int wanted = std::min(configuredThreads(), kMaxThreads);
+  most_ = std::max(wanted, std::min(coresOfProcess(), kMaxThreads));
+  start(wanted);
   threads_ = started_;
+}
+
+void Pool::start(int wanted) {
+  while (started_ < wanted) {
+    try {
+      std::thread([this, i = started_] { work(i); }).detach();
+    } catch (...) {
+      return;   // the system gives no more threads: work with those there are
+    }
+    started_++;
+  }
+}
+
+void Pool::limit(int n) {
+  const std::lock_guard lock(starting_);
+  n = std::clamp(n, 1, most_);
+  start(n);
+  threads_ = std::min(n, started_);
 }
 
 void* Pool::scratch(int thread, size_t bytes) {
@@ -69,7 +85,13 @@ void Pool::drain(int thread) {
   for (;;) {
     const int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
     if (chunk >= chunks_) return;
-    body_(argument_, chunk, thread);
+    try {
+      body_(argument_, chunk, thread);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      next_.store(chunks_, std::memory_order_relaxed);
+    }
   }
 }
 
@@ -95,6 +117,7 @@ void Pool::run(int64_t chunks, void (*body)(void*, int64_t, int), void* argument
     if (spins < kSpins) relax();
     else sched_yield();
   }
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void Pool::work(int thread) {

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 
 namespace warpweft {
@@ -13,22 +14,25 @@ class Pool {
   static Pool& instance();
 
   int threads() const { return threads_; }
-  // Calls body(argument, chunk, thread) for every chunk; returns when all are done. One caller at a time (the CPU stream).
+  // Calls body(argument, chunk, thread) for every chunk; returns when all are done. One caller at a time (the CPU stream). What a chunk throws, on whatever
+  // thread, is thrown on to the caller once no thread works on the job any more; chunks that had not begun by then are left out.
   void run(int64_t chunks, void (*body)(void*, int64_t, int), void* argument);
-  // Uses only the first n threads from now on (1 <= n <= the number started). For tests of bits and for benchmarks.
-  void limit(int n) { threads_ = n < 1 ? 1 : n > started_ ? started_ : n; }
+  // Uses n threads from now on, at least one and at most one a core (or WARPWEFT_THREADS, where that is more); those that were never needed before are started now.
+  void limit(int n);
   // 64-byte aligned scratch of one thread, kept and grown.
   void* scratch(int thread, size_t bytes);
 
  private:
   Pool();
+  void start(int wanted);
   void work(int thread);
   void drain(int thread);
 
   static constexpr int kMaxThreads = 256;
   struct alignas(64) Scratch { void* data = nullptr; size_t bytes = 0; };
 
-  int started_ = 1;
+  std::mutex starting_;
+  int most_, started_ = 1;
   std::atomic<int> threads_{1};
   Scratch scratch_[kMaxThreads];
 
@@ -36,6 +40,7 @@ class Pool {
   void (*body_)(void*, int64_t, int) = nullptr;
   void* argument_ = nullptr;
   int64_t chunks_ = 0;
+  std::exception_ptr failure_;
   alignas(64) std::atomic<int64_t> next_{0};
   alignas(64) std::atomic<uint64_t> epoch_{0};
   alignas(64) std::atomic<bool> open_{false};
