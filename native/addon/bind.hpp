@@ -78,7 +78,7 @@ template <class Op> class Reader {
   template <class F> void field(const F& f) {
     using T = typename F::type;
     T& target = task_.args.*f.member;
-    const napi_value value = values_[position_++];
+    napi_value value = values_[position_++];
     if constexpr (std::is_same_v<T, bool>) {
       if (napi_get_value_bool(env_, value, &target) != napi_ok) refuse(f.name, "true or false");
     } else if constexpr (std::is_same_v<T, InList> || std::is_same_v<T, InOutList>) {

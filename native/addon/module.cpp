@@ -88,7 +88,7 @@ DType dtypeAt(Arguments& a, size_t i) {
 
 // Bytes of a typed array or ArrayBuffer.
 std::pair<const void*, size_t> bytesAt(Arguments& a, size_t i) {
-  const napi_value value = a.at(i);
+  napi_value value = a.at(i);
   bool typed = false;
   napi_is_typedarray(a.env, value, &typed);
   if (!typed) throw OpError{"ERR_DTYPE", "expected a typed array"};

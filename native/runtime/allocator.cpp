@@ -40,12 +40,12 @@ void* hostReserve(size_t bytes) {
   // One huge page more than asked, so that the segment can start on one.
   void* p = mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return nullptr;
-  const auto address = reinterpret_cast<uintptr_t>(p), aligned = (address + kPage - 1) / kPage * kPage;
-  if (aligned > address) munmap(p, aligned - address);
-  const size_t tail = address + kPage - aligned;
-  if (tail) munmap(reinterpret_cast<void*>(aligned + bytes), tail);
-  madvise(reinterpret_cast<void*>(aligned), bytes, MADV_HUGEPAGE);
-  return reinterpret_cast<void*>(aligned);
+  const size_t lead = (kPage - reinterpret_cast<uintptr_t>(p) % kPage) % kPage, tail = kPage - lead;
+  char* const segment = static_cast<char*>(p) + lead;
+  if (lead) munmap(p, lead);
+  if (tail) munmap(segment + bytes, tail);
+  madvise(segment, bytes, MADV_HUGEPAGE);
+  return segment;
 }
 
 size_t roundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
