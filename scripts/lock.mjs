@@ -3,11 +3,11 @@ import { connect, createServer } from 'node:net'
 import { root } from './command.mjs'
 
 /**
- * Runs `body` while no other build of this folder does: two `npm test` at once do not write the same files. The lock is a Unix socket of the abstract
+ * Runs `body` while no other build of this folder, and of this `kind`, does: two `npm test` at once do not write the same files. The lock is a Unix socket of the abstract
  * namespace, which goes away with its process however that ends, so that none is ever left behind.
  */
-export async function withBuildLock(body) {
-  const name = '\0warpweft-build-' + createHash('sha256').update(root).digest('hex').slice(0, 32)
+export async function withBuildLock(body, kind = 'build') {
+  const name = `\0warpweft-${kind}-` + createHash('sha256').update(root).digest('hex').slice(0, 32)
   let told = false
   for (;;) {
     const server = await listen(name)
@@ -19,7 +19,7 @@ export async function withBuildLock(body) {
         for (const waiter of server.waiters) waiter.destroy()
       }
     }
-    if (!told) console.log('another build of this folder is running: waiting for it')
+    if (!told) console.log(`another ${kind} of this folder is running: waiting for it`)
     told = true
     await closed(name)
   }

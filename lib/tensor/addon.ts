@@ -30,13 +30,11 @@ const of32Bits = ['arm', 'ia32', 'mips', 'mipsel', 'ppc', 's390']
 const buildIt = 'in a clone of the repository, with a C++20 compiler: npm ci && npm run build'
 
 export function thisSystem(): System {
-  const { report } = process
-  // A report otherwise looks up the names of all peers that the process is connected to.
-  const settings = report as { excludeNetwork?: boolean }
-  const before = settings.excludeNetwork
-  settings.excludeNetwork = true
+  const report = process.report as NodeJS.ProcessReport & { excludeNetwork?: boolean }
+  const { excludeNetwork = false } = report
+  report.excludeNetwork = true   // it would look up the names of all peers that the process is connected to
   const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  if (before !== undefined) settings.excludeNetwork = before
+  report.excludeNetwork = excludeNetwork
   return { platform: process.platform, arch: process.arch, glibc: header?.glibcVersionRuntime, node: process.versions.node }
 }
 
