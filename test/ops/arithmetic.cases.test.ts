@@ -17,7 +17,7 @@ import { transpose } from '#lib/ops/view.js'
 import { map, zip } from './array64.js'
 import { normal, opCases, type Array64, type OpCase } from './opCases.js'
 
-const shapes: [number[], number[]][] = [[[1], [1]], [[3, 17], [3, 17]], [[7, 257], [257]], [[5, 1], [1, 7]], [[2, 3, 5], [3, 1]], [[], [3]], [[0, 3], [3]], [[2, 1, 63], [4, 1]]]
+const shapes: [number[], number[]][] = [[[1], [1]], [[3, 17], [3, 17]], [[7, 257], [257]], [[5, 1], [1, 7]], [[2, 3, 5], [3, 1]], [[], [3]], [[0, 3], [3]], [[2, 1, 63], [4, 1]], [[130, 257], [257]]]
 
 interface Binary { op: (a: Operand, b: Operand) => Tensor, reference: (a: number, b: number) => number, b?: (v: number) => number, a?: (v: number) => number, numbers?: number[] }
 
@@ -25,6 +25,7 @@ const cases = ({ op, reference, a: prepareA = v => v, b: prepareB = v => v, numb
   ...shapes.map(([left, right]): OpCase => ({
     name: `[${left.join(', ')}] and [${right.join(', ')}]`,
     inputs: { a: map(normal(left), prepareA), b: map(normal(right, { seed: 1 }), prepareB) },
+    large: left[0] === 130,
     run: ({ a, b }) => op(a!, b!),
     reference: ({ a, b }) => zip([a!, b!], reference),
   })),

@@ -57,6 +57,7 @@ opCases('slice', [
   one('every third column from the end', [3, 17], x => slice(x, -1, -16, -1, 3), x => sliced(x, 1, 1, 16, 3)),
   one('of a slice of a transpose', [4, 9, 5], x => slice(transpose(slice(x, 1, 2, 8), 0, 1), 0, 1, 6, 2), x => sliced(permuted(sliced(x, 1, 2, 8), [1, 0, 2]), 0, 1, 6, 2)),
   one('one element', [257], x => slice(x, 0, 256), x => sliced(x, 0, 256, 257)),
+  one('no element', [3, 17], x => slice(x, 1, 5, 5), x => sliced(x, 1, 5, 5)),
   one('select', [4, 9, 5], x => select(x, 1, -2), x => ({ shape: [4, 5], data: sliced(x, 1, 7, 8).data })),
 ])
 opCases('transpose and permute', [
@@ -64,6 +65,7 @@ opCases('transpose and permute', [
   one('sizes of 1', [1, 5, 1, 3], x => permute(x, [3, 0, 2, 1]), x => permuted(x, [3, 0, 2, 1])),
   one('[2, 3, 65] turned around', [2, 3, 65], x => permute(x, [2, 0, 1]), x => permuted(x, [2, 0, 1])),
   one('powers of two', [64, 64], x => transpose(x), x => permuted(x, [1, 0])),
+  { ...one('more than one thread copies', [400, 63], x => clone(transpose(x)), x => permuted(x, [1, 0])), large: true },
 ])
 opCases('reshape', [
   one('[6, 4] to [3, -1]', [6, 4], x => reshape(x, [3, -1]), x => ({ ...x, shape: [3, 8] })),

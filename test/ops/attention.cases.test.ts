@@ -7,7 +7,14 @@ import { noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 import { backward } from '#lib/autograd/backward.js'
 import { attention, type AttentionOptions } from '#lib/ops/attention.js'
-import { permute, reshape, slice, split } from '#lib/ops/view.js'
+import { add } from '#lib/ops/add.js'
+import { ne } from '#lib/ops/compare.js'
+import { cast, clone } from '#lib/ops/copy.js'
+import { matmul } from '#lib/ops/matmul.js'
+import { mul } from '#lib/ops/mul.js'
+import { softmax } from '#lib/ops/softmax.js'
+import { detach, permute, reshape, slice, split, transpose } from '#lib/ops/view.js'
+import { where } from '#lib/ops/where.js'
 import { normal, opCases, values, type Array64, type Input, type OpCase } from './opCases.js'
 
 interface Masks { causal?: boolean, window?: number, keyPadding?: Array64 | undefined, bias?: Array64 | undefined, offsets?: readonly [readonly number[], readonly number[]] }
@@ -33,7 +40,9 @@ function reference(q: Array64, k: Array64, v: Array64, { causal = false, window 
           scores.push(s / Math.sqrt(D) + biasAt(b, h, i, j))
           rows.push(key)
         }
-        const most = Math.max(...scores), weights = scores.map(s => Math.exp(s - most)), sum = weights.reduce((a, w) => a + w, 0)
+        const most = Math.max(...scores)
+        if (most === -Infinity) continue   // sees nothing: zeros
+        const weights = scores.map(s => Math.exp(s - most)), sum = weights.reduce((a, w) => a + w, 0)
         rows.forEach((key, n) => {
           const weight = weights[n]! / sum
           for (let d = 0; d < D; d++) Y[row + d]! += weight * V[key + d]!
@@ -84,6 +93,7 @@ opCases('attention', [
   attentionCase('bias', { B: 2, T: 17, S: 19, D: 8 }, { bias: normal([2, 2, 17, 19], { seed: 4 }) }),
   attentionCase('bias of every head', { B: 2, T: 17, S: 19, D: 8 }, { bias: normal([2, 17, 19], { seed: 4 }), causal: true }),
   attentionCase('bias of every key', { B: 2, T: 17, S: 19, D: 8 }, { bias: normal([2, 1, 1, 19], { seed: 4 }) }),
+  { ...attentionCase('more than a tile for every thread', { B: 2, T: 130, S: 140, H: 4, G: 2, D: 16 }, { causal: true, bias: normal([4, 130, 140], { seed: 4 }) }), large: true },
   attentionCase('packed sequences', { T: 40, S: 45, H: 2, G: 1, D: 8 }, { offsets: [[0, 5, 5, 39, 40], [0, 7, 9, 40, 45]], causal: true }),
   {
     name: 'thirds of one product',
@@ -221,6 +231,46 @@ describe('attention', () => {
         for (let i = 0; i < T; i++) expected += dropped[(i * 2 + h) * S + j]! * seed[(i * 2 + h) * S + d]!
         expect(Math.abs(dv[(j * 2 + h) * S + d]! - expected)).toBeLessThan(1e-4)
       }
+    })
+  })
+
+  test('with dropout, gradients of queries, keys, values and bias are those of the composition under the same mask', () => {
+    scope(() => {
+      const B = 2, T = 19, S = 23, H = 2, D = S, p = 0.3
+      const run = (fused: boolean): number[][] => {
+        const [q, k, v] = [[B, T, H, D], [B, S, H, D], [B, S, H, D]].map((shape, i) => random(shape, i + 1)) as [Tensor, Tensor, Tensor], bias = random([H, T, S], 4), dy = random([B, T, H, D], 5, false)
+        const attend = (values: Tensor): Tensor => {
+          manualSeed(3)
+          return attention(q, k, values, { dropout: p, causal: true, bias })
+        }
+        let y: Tensor
+        if (fused) {
+          y = attend(v)
+        } else {
+          // With a unit matrix for values the result is the weights themselves: dropped ones are 0.
+          const unit = tensor(Float32Array.from({ length: B * S * H * S }, (_, i) => Number(Math.floor(i / (H * S)) % S === i % S)), [B, S, H, S])
+          const mask = noGrad(() => cast(ne(permute(attend(unit), [0, 2, 1, 3]), 0), 'float32'))
+          const heads = (x: Tensor): Tensor => permute(x, [0, 2, 1, 3])
+          const causal = tensor(Array.from({ length: T }, (_, i) => Array.from({ length: S }, (_, j) => j <= i + S - T)), null, { dtype: 'bool' })
+          const scores = where(causal, add(mul(matmul(heads(q), transpose(heads(k), -2, -1)), 1 / Math.sqrt(D)), bias), -Infinity)
+          y = permute(matmul(mul(mul(softmax(scores), mask), 1 / (1 - p)), heads(v)), [0, 2, 1, 3])
+        }
+        backward(y, dy)
+        return [numbers(clone(detach(y))), ...[q, k, v, bias].map(x => numbers(x.grad!))]
+      }
+      const fused = run(true), composed = run(false)
+      fused.forEach((got, i) => { close(got, composed[i]!, 2e-5) })
+      expect(fused[1]!.some(g => Math.abs(g) > 0.01)).toBe(true)
+    })
+  })
+
+  test('NaN in a key reaches the queries that see it, and no other', () => {
+    scope(() => {
+      const [q, k, v] = [1, 2, 3].map(seed => random([1, 70, 1, 8], seed, false)) as [Tensor, Tensor, Tensor]
+      const poisoned = tensor(numbers(k).map((x, i) => Math.floor(i / 8) === 40 ? NaN : x), k.shape)
+      const y = numbers(attention(q, poisoned, v, { causal: true })), expected = numbers(attention(q, k, v, { causal: true }))
+      expect(y.slice(0, 40 * 8)).toEqual(expected.slice(0, 40 * 8))
+      expect(y.slice(40 * 8).every(Number.isNaN)).toBe(true)
     })
   })
 

@@ -46,6 +46,7 @@ opCases('crossEntropy', [
   lossCase([2, 3, 65], { labelSmoothing: 0.1 }),
   lossCase([33, 257], { reduction: 'sum', ignoreIndex: 0 }),
   lossCase([7, 9], { reduction: 'none', zLoss: 0.01 }),
+  { ...lossCase([130, 257], { labelSmoothing: 0.1, zLoss: 1e-4 }), large: true },
   lossCase([3, 5, 1000], { labelSmoothing: 0.2, zLoss: 0.001, reduction: 'mean' }, 'int64'),
 ])
 

@@ -22,6 +22,8 @@ opCases('embedding', [
   lookup('[3, 5] of [7, 17]', [3, 5], 7, 17, 1, 'int64'),
   lookup('[257] of [30, 65], scaled', [257], 30, 65, 8, 'int32'),
   lookup('[2000] of [3, 9]: frequent ids', [2000], 3, 9, 1, 'int64'),
+  { ...lookup('[2500] of [300, 65]', [2500], 300, 65, 1, 'int32'), large: true },
+  lookup('no ids', [0], 3, 9, 1, 'int32'),
   {
     ...lookup('a table in half precision', [9], 7, 33, 2, 'int32'),
     dtypes: ['bfloat16', 'float16'],

@@ -22,7 +22,8 @@ const plain = (shape: number[]): OpCase => ({
 })
 
 opCases('layerNorm', [
-  ...[[1, 3], [3, 17], [2, 3, 65], [257, 64], [1000], [2, 1]].map(plain),
+  ...[[1, 3], [3, 17], [2, 3, 65], [257, 64], [1000], [2, 1], [0, 5], [3, 63]].map(plain),
+  { ...plain([130, 257]), large: true },
   {
     name: 'without weight and bias',
     inputs: { x: normal([3, 257], { mean: 2 }) },
@@ -55,7 +56,7 @@ const added = (shape: number[]): OpCase => ({
   },
   ulps: 8,
 })
-opCases('addLayerNorm', [[3, 17], [2, 3, 65], [17, 257]].map(added))
+opCases('addLayerNorm', [...[[3, 17], [2, 3, 65], [17, 257]].map(added), { ...added([130, 257]), large: true }])
 
 const random = (shape: number[], seed: number, requiresGrad = true): Tensor => tensor(Float32Array.from(normal(shape, { seed }).data), shape, { requiresGrad })
 const numbers = (t: Tensor): number[] => Array.from(t.dataSync() as Float32Array)

@@ -65,6 +65,9 @@ opCases('linear', [
   plain([65, 257], 3),
   plain([2, 3, 17], 33),
   plain([17], 5),
+  plain([63, 1000], 3, 'gelu'),
+  plain([0, 5], 3),
+  { ...plain([130, 300], 257, 'geluTanh'), ulps: 24, large: true },
   ...(['relu', 'gelu', 'geluTanh', 'silu'] as const).map(a => plain([17, 33], 19, a)),
   {
     name: 'without bias',

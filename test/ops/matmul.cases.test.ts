@@ -62,6 +62,10 @@ opCases('matmul', [
   plain([3, 1, 5, 4], [2, 4, 3]),
   plain([5, 4], [2, 3, 4, 3]),
   plain([1, 5, 4], [3, 4, 3]),
+  plain([63, 17], [17, 1000]),
+  { ...plain([300, 260], [260, 300]), large: true },
+  { ...plain([20, 4000], [4000, 24]), large: true },   // so deep that the depth is split
+  { ...plain([3, 65, 257], [3, 257, 65]), large: true },
   {
     name: 'transposed on both sides',
     inputs: { a: normal([17, 33], { seed: 3 }), b: normal([65, 17], { seed: 4 }) },

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { describe, expect, test } from '@jest/globals'
 import type { DType } from '#lib/tensor/dtype.js'
 import { threads } from '#lib/tensor/device.js'
@@ -9,8 +10,8 @@ import { backwardMany } from '#lib/autograd/backward.js'
 import { slice } from '#lib/ops/view.js'
 import { Random } from '#lib/data/random.js'
 
-// One list of cases an op, run as: against a float64 reference for every dtype, gradients against finite differences of that reference, the same bits twice and for
-// every number of threads, and strided inputs against contiguous ones.
+// One list of cases an op, run as: against a float64 reference for every dtype, gradients against finite differences of that reference (in half precision against those
+// of float32), with a NaN and an infinity among the inputs, the same bits twice and for every number of threads, and strided inputs against contiguous ones.
 
 /** An array in float64: what a reference computes with. */
 export interface Array64 { readonly shape: readonly number[], readonly data: Float64Array }
@@ -38,6 +39,10 @@ export interface OpCase {
   gradientUlps?: number
   /** Whether the op has a gradient. Default: true. */
   differentiable?: boolean
+  /** Whether the reference says what becomes of a NaN or an infinity in the first floating input. Default: true. */
+  special?: boolean
+  /** So large that threads share the work: values and bits in float32 alone. */
+  large?: boolean
   /** Inputs that may be strided; default: all floating ones. */
   strided?: readonly string[]
 }
@@ -166,7 +171,7 @@ const bitsOf = ({ outputs, gradients }: Outcome): string[] =>
 export function opCases(op: string, cases: readonly OpCase[]): void {
   describe(op, () => {
     for (const c of cases) {
-      const dtypes = c.dtypes ?? ['float32', 'bfloat16', 'float16']
+      const dtypes = c.large ? ['float32' as const] : c.dtypes ?? ['float32', 'bfloat16', 'float16']
       test.each(dtypes.map(d => [d]))(`${c.name}: %s equals the float64 reference`, async dtype => {
         const { outputs, rounded } = await execute(c, dtype, { backward: false })
         list(c.reference(rounded)).forEach((expected, i) => {
@@ -174,7 +179,29 @@ export function opCases(op: string, cases: readonly OpCase[]): void {
           compare(`output ${i}`, outputs[i]!, expected, (c.ulps ?? 4) * unit * Math.max(largest(expected), c.within ? largest(c.within(rounded)) : 0, 1e-30))
         })
       })
-      if (c.differentiable !== false) {
+      const special = c.special !== false && !c.large && Object.entries(c.inputs).find(([, { dtype, data }]) => !dtype && data.length > 0)
+      if (special) {
+        test(`${c.name}: a NaN and an infinity go where the reference sends them, and nowhere else`, async () => {
+          for (const value of [NaN, Infinity]) {
+            const [name, input] = special, data = input.data.slice()
+            data[data.length >> 1] = value
+            const { outputs, rounded } = await execute({ ...c, inputs: { ...c.inputs, [name]: { ...input, data } } }, dtypes[0]!, { backward: false })
+            list(c.reference(rounded)).forEach((expected, i) => {
+              compare(`output ${i} for ${value}`, outputs[i]!, expected, (c.ulps ?? 4) * (rounding[dtypes[0]!] ?? 0) * Math.max(largest(expected), c.within ? largest(c.within(rounded)) : 0, 1e-30))
+            })
+          }
+        })
+      }
+      if (c.differentiable !== false && dtypes.length > 1) {
+        test.each(dtypes.slice(1).map(d => [d]))(`${c.name}: %s gradients are those of float32, rounded`, async dtype => {
+          const { gradients, rounded } = await execute(c, dtype)
+          const exact = await execute({ ...c, inputs: Object.fromEntries(Object.entries(c.inputs).map(([name, input]) => [name, { ...input, data: rounded[name]!.data }])) }, 'float32')
+          expect(Object.keys(gradients)).toEqual(Object.keys(exact.gradients))
+          for (const [name, g] of Object.entries(exact.gradients))
+            compare(`gradient of ${name}`, gradients[name]!, g, (c.gradientUlps ?? 16) * rounding[dtype]! * Math.max(largest(g), 1e-30))
+        })
+      }
+      if (c.differentiable !== false && !c.large) {
         test(`${c.name}: gradients equal finite differences`, async () => {
           const { gradients, rounded } = await execute(c, 'float32')
           expect(Object.keys(gradients).length).toBeGreaterThan(0)
@@ -191,17 +218,19 @@ export function opCases(op: string, cases: readonly OpCase[]): void {
         })
       }
       test(`${c.name}: the same bits twice and with one thread`, async () => {
-        const all = threads()
+        const before = threads()
         try {
+          expect(threads(availableParallelism())).toBe(availableParallelism())   // the runner's workers begin with one each
           const first = await execute(c, dtypes[0]!), second = await execute(c, dtypes[0]!)
           threads(1)
           const single = await execute(c, dtypes[0]!)
           expect(bitsOf(second)).toEqual(bitsOf(first))
           expect(bitsOf(single)).toEqual(bitsOf(first))
         } finally {
-          threads(all)
+          threads(before)
         }
-      })
+      }, 30_000)
+      if (c.large) continue
       test(`${c.name}: strided inputs give what contiguous ones give`, async () => {
         const plain = await execute(c, dtypes[0]!), gaps = await execute(c, dtypes[0]!, { strided: true })
         plain.outputs.forEach((y, i) => { compare(`output ${i}`, gaps.outputs[i]!, y, (c.ulps ?? 4) * (rounding[dtypes[0]!] ?? 0) * largest(y)) })

@@ -12,7 +12,7 @@ import { normal, opCases, values, type Array64, type OpCase } from './opCases.js
 
 const places: [shape: number[], dims: number[] | undefined][] = [
   // Every other one keeps its dimensions; the first ones reduce nothing but sizes of 1.
-  [[], undefined], [[1], [0]], [[1], undefined], [[3, 1], [1]], [[3, 1], [1]], [[1, 1, 7], [0, 1]], [[257], undefined], [[3, 17], [1]], [[3, 17], [0]], [[5, 4, 9], [1]], [[5, 4, 9], [0, 2]], [[5, 4, 9], [-1, -2]], [[2, 1, 65, 1], [1, 2]], [[3, 1031], [-1]], [[130, 33], [0]],
+  [[], undefined], [[1], [0]], [[1], undefined], [[3, 1], [1]], [[3, 1], [1]], [[1, 1, 7], [0, 1]], [[257], undefined], [[3, 17], [1]], [[3, 17], [0]], [[5, 4, 9], [1]], [[5, 4, 9], [0, 2]], [[5, 4, 9], [-1, -2]], [[2, 1, 65, 1], [1, 2]], [[3, 1031], [-1]], [[130, 33], [0]], [[300, 257], [1]], [[300, 257], [0]], [[300, 257], undefined],
 ]
 
 function casesOf(run: typeof sum, f: (group: number[]) => number, std = 1, mean_ = 0, ulps = 4): OpCase[] {
@@ -24,6 +24,7 @@ function casesOf(run: typeof sum, f: (group: number[]) => number, std = 1, mean_
     // Partial sums of numbers of both signs are as large as the root of the sum of squares, whatever is left in the end.
     ...(run === sum ? { within: ({ x }) => reduceOver(x!, dims, group => Math.hypot(...group)) } : {}),
     ulps,
+    large: shape[0] === 300,
   }))
 }
 
@@ -40,7 +41,8 @@ const cumulative = (x: Array64, dim: number): Array64 => {
   for (let i = 0; i < x.data.length; i++) y.data[i] = x.data[i]! + (Math.floor(i / step) % x.shape[d]! === 0 ? 0 : y.data[i - step]!)
   return y
 }
-opCases('cumsum', ([[[1, 1], -1], [[257], 0], [[3, 17], 1], [[3, 17], 0], [[4, 1, 9, 5], 2], [[2, 5000], -1]] as [number[], number][]).map(([shape, dim]) => ({
+opCases('cumsum', ([[[1, 1], -1], [[257], 0], [[3, 17], 1], [[3, 17], 0], [[4, 1, 9, 5], 2], [[2, 5000], -1], [[300, 65], 1], [[3, 0], 1]] as [number[], number][]).map(([shape, dim]) => ({
+  large: shape[0] === 300,
   name: `[${shape.join(', ')}] along ${dim}`,
   inputs: { x: normal(shape) },
   run: ({ x }) => cumsum(x!, dim),

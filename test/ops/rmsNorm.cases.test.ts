@@ -21,7 +21,8 @@ const plain = (shape: number[]): OpCase => ({
 })
 
 opCases('rmsNorm', [
-  ...[[1, 3], [3, 17], [2, 3, 65], [257, 64], [1000]].map(plain),
+  ...[[1, 3], [3, 17], [2, 3, 65], [257, 64], [1000], [0, 5]].map(plain),
+  { ...plain([130, 257]), large: true },
   {
     name: 'unitOffset',
     inputs: { x: normal([5, 63]), weight: vector(63, 1) },

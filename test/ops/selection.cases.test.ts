@@ -28,7 +28,7 @@ function scattered(x: Array64, index: Array64, source: Array64, dim: number): Ar
 }
 
 const picks: [shape: number[], count: number, dim: number, dtype: 'int32' | 'int64'][] = [
-  [[1], 1, 0, 'int32'], [[17], 33, 0, 'int64'], [[3, 17], 5, 1, 'int32'], [[3, 17], 5, 0, 'int64'], [[4, 1, 9], 4, 1, 'int32'], [[4, 9, 5], 13, 1, 'int64'], [[2, 3, 257], 300, -1, 'int32'],
+  [[1], 1, 0, 'int32'], [[17], 33, 0, 'int64'], [[3, 17], 5, 1, 'int32'], [[3, 17], 5, 0, 'int64'], [[4, 1, 9], 4, 1, 'int32'], [[4, 9, 5], 13, 1, 'int64'], [[2, 3, 257], 300, -1, 'int32'], [[3, 5], 0, 1, 'int32'], [[400, 63], 65, 1, 'int32'],
 ]
 const name = (shape: number[], count: number, dim: number): string => `${count} of [${shape.join(', ')}] along ${dim}`
 
@@ -38,6 +38,7 @@ opCases('gather', picks.map(([shape, count, dim, dtype]): OpCase => ({
   run: ({ x, index }) => gather(x!, index!, dim),
   reference: ({ x, index }) => gathered(x!, index!, dim),
   ulps: 0,
+  large: shape[0] === 400,
 })))
 
 opCases('scatterAdd', picks.map(([shape, count, dim, dtype]): OpCase => ({
@@ -45,8 +46,8 @@ opCases('scatterAdd', picks.map(([shape, count, dim, dtype]): OpCase => ({
   inputs: { x: normal(shape), index: integers(shape.with(dim, count), shape.at(dim)!, { dtype }), source: normal(shape.with(dim, count), { seed: 1 }) },
   run: ({ x, index, source }) => scatterAdd(x!, index!, source!, dim),
   reference: ({ x, index, source }) => scattered(x!, index!, source!, dim),
-  dtypes: ['float32'],
   ulps: 32,   // up to 33 terms go to one element
+  large: shape[0] === 400,
 })))
 
 opCases('indexSelect', picks.map(([shape, count, dim, dtype]): OpCase => ({
@@ -58,6 +59,7 @@ opCases('indexSelect', picks.map(([shape, count, dim, dtype]): OpCase => ({
     return values(y, i => at(x!, indicesOf(y, i).with(d, ids!.data[indicesOf(y, i)[d]!]!)))
   },
   ulps: 0,
+  large: shape[0] === 400,
 })))
 
 const largest = (x: Array64, k: number, dim: number): [Array64, Array64] => {
@@ -71,6 +73,7 @@ const largest = (x: Array64, k: number, dim: number): [Array64, Array64] => {
 opCases('topK', ([[[1], 1, 0], [[3, 17], 4, -1], [[3, 17], 3, 0], [[4, 9, 5], 9, 1], [[2, 1000], 50, -1], [[2, 5], 0, 1]] as [number[], number, number][]).map(([shape, k, dim]): OpCase => ({
   name: name(shape, k, dim),
   inputs: { x: normal(shape) },
+  special: false,   // an order of its own, below
   run: ({ x }) => { const { values: v, indices } = topK(x!, k, dim); return [v, indices] },
   reference: ({ x }) => largest(x!, k, dim),
   ulps: 0,

@@ -20,8 +20,9 @@ function softmaxReference(x: Array64, dim: number, log: boolean): Array64 {
   return y
 }
 
-const cases = (log: boolean): OpCase[] => ([[[1, 1], -1], [[3, 17], -1], [[2, 3, 65], 2], [[257], 0], [[4, 9, 5], 1], [[4, 9, 5], 0], [[3, 5000], -1]] as [number[], number][])
+const cases = (log: boolean): OpCase[] => ([[[1, 1], -1], [[3, 17], -1], [[2, 3, 65], 2], [[257], 0], [[4, 9, 5], 1], [[4, 9, 5], 0], [[3, 5000], -1], [[300, 63], -1], [[2, 0], 1]] as [number[], number][])
   .map(([shape, dim]) => ({
+    large: shape[0] === 300,
     name: `[${shape.join(', ')}] along ${dim}`,
     inputs: { x: normal(shape, { std: 3, mean: 1 }) },
     run: ({ x }) => log ? logSoftmax(x!, dim) : softmax(x!, dim),

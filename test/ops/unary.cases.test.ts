@@ -35,7 +35,8 @@ const functions: [string, (x: Tensor) => Tensor, (x: number) => number, ((v: num
   ['softplus', unary.softplus, x => Math.log1p(Math.exp(x))],
 ]
 for (const [name, op, reference, prepare = (v: number) => v] of functions) {
-  opCases(name, [[1], [3, 17], [257]].map((shape): OpCase => ({
+  opCases(name, [[1], [3, 17], [257], [0, 3], [40_003]].map((shape): OpCase => ({
+    large: shape[0]! > 1000,
     name: `[${shape.join(', ')}]`,
     inputs: { x: map(normal(shape, { std: 1.5 }), prepare) },
     run: ({ x }) => op(x!),
