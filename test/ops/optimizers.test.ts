@@ -1,11 +1,14 @@
 import { describe, expect, test } from '@jest/globals'
-import { ConfigError } from '#lib/errors.js'
+import { ConfigError, IndexError } from '#lib/errors.js'
 import { Module } from '#lib/nn/module.js'
 import { Parameter } from '#lib/nn/parameter.js'
+import { indexSelect } from '#lib/ops/indexSelect.js'
 import { Adam, AdamW, type AdamOptions } from '#lib/optim/adamW.js'
 import type { Optimizer, StepOptions } from '#lib/optim/optimizer.js'
 import { SGD, type SGDOptions } from '#lib/optim/sgd.js'
 import { tensor } from '#lib/tensor/create.js'
+import { scope } from '#lib/tensor/scope.js'
+import type { Tensor } from '#lib/tensor/tensor.js'
 import { Random } from '#lib/data/random.js'
 
 // Against torch.optim's formulas in plain float64, one number at a time.
@@ -96,6 +99,25 @@ describe('optimizers against float64', () => {
       expect(optimizer.step({ skipNonFinite: true }).itemSync()).toBeNaN()
       expect(model.parameters().map(p => p.dataSync())).toEqual(before)
       for (const state of optimizer.stateDict().tensors.values()) expect(new Set(state.dataSync() as Float32Array)).toEqual(new Set([0]))
+      optimizer.dispose()
+      model.dispose()
+    }
+  })
+
+  test('a gradient that came of a bad index changes nothing, and the next one counts', async () => {
+    for (const make of [(m: Weights) => new AdamW(m), (m: Weights) => new SGD(m, { momentum: 0.9 })]) {
+      const model = new Weights(), optimizer = make(model), before = model.parameters().map(p => p.dataSync())
+      const sound = (p: Tensor): Tensor => tensor(new Float32Array(p.size).fill(1), p.shape).keep()
+      model.parameters().forEach((p, k) => {
+        p.grad = k === 1 ? scope(() => indexSelect(sound(p), tensor([7], null, { dtype: 'int32' })).keep()) : sound(p)
+      })
+      await expect(optimizer.step({ maxNorm: 1 }).data()).rejects.toThrow(IndexError)
+      expect(model.parameters().map(p => p.dataSync())).toEqual(before)
+      for (const state of optimizer.stateDict().tensors.values()) expect(new Set(state.dataSync() as Float32Array)).toEqual(new Set([0]))
+      optimizer.zeroGrad()
+      for (const p of model.parameters()) p.grad = sound(p)
+      optimizer.step().dispose()
+      expect(model.parameters().map(p => p.dataSync())).not.toEqual(before)
       optimizer.dispose()
       model.dispose()
     }
