@@ -1,7 +1,4 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, jest, test } from '@jest/globals'
 import { DisposedError, IndexError } from '#lib/errors.js'
@@ -10,8 +7,9 @@ import { full, ones, tensor } from '#lib/tensor/create.js'
 import { cpu, memory } from '#lib/tensor/device.js'
 import { scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
+import { moduleOf, runScript } from './inProcess.js'
 
-const library = pathToFileURL(join(process.cwd(), 'dist/index.js')).href
+const library = moduleOf()
 const numbers = (t: Tensor): number[] => Array.from(t.dataSync() as Float32Array)
 
 /** Square products that keep the device busy for about a second, most of them queued behind the first. */
@@ -20,15 +18,6 @@ const busyWork = `
   const a = full([768, 768], 1e-3)
   let b = a
   for (let i = 0; i < 60; i++) b = ops.matmul(a, b)`
-
-/** Runs a script in a process of its own. */
-function run(script: string): Promise<{ code: number | string | null, signal: string | null, output: string }> {
-  return new Promise(resolve => {
-    execFile(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000 }, (error, stdout, stderr) => {
-      resolve({ code: error ? error.code ?? null : 0, signal: error?.signal ?? null, output: stdout + stderr })
-    })
-  })
-}
 
 const worker = (script: string): Worker =>
   new Worker(new URL(`data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads'\n${script}`)}`))
@@ -82,15 +71,15 @@ describe('the end of the process', () => {
     ['by itself, though nobody waits for what is queued', ''],
     ['after the last read has come back', 'console.log((await b.data()).length)'],
   ])('%s: exit code 0 and no signal', async (_, end) => {
-    expect(await run(`${busyWork}\n${end}`)).toEqual({ code: 0, signal: null, output: end.startsWith('console') ? '589824\n' : '' })
+    expect(await runScript(`${busyWork}\n${end}`)).toEqual({ code: 0, signal: null, output: end.startsWith('console') ? '589824\n' : '' })
   }, 60_000)
 
   test('a read that is awaited keeps the process alive until it has come back', async () => {
-    expect(await run(`${busyWork}\nb.item().catch(e => console.log(e.code))\nb.data().then(d => console.log(d.length))`)).toMatchObject({ code: 0, output: 'ERR_SHAPE\n589824\n' })
+    expect(await runScript(`${busyWork}\nb.item().catch(e => console.log(e.code))\nb.data().then(d => console.log(d.length))`)).toMatchObject({ code: 0, output: 'ERR_SHAPE\n589824\n' })
   }, 60_000)
 
   test('an error that nobody catches ends the process by its message, not by a crash', async () => {
-    const { code, signal, output } = await run(`${busyWork}\nb.dispose()\nops.add(b, 1)`)
+    const { code, signal, output } = await runScript(`${busyWork}\nb.dispose()\nops.add(b, 1)`)
     expect({ code, signal }).toEqual({ code: 1, signal: null })
     expect(output).toMatch(/DisposedError: scalarBinary: a was disposed of before/)
   }, 60_000)
