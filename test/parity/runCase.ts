@@ -31,7 +31,11 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
       }
     }
   }))
-  if (precision === 'float32') results.push(...await compareGeneration(c, adapter.model))
+  if (precision === 'float32') {
+    results.push(...await compareGeneration(c, adapter.model))
+    const compared = new Set(results.map(r => r.name))
+    for (const name of c.expected.keys()) if (!compared.has(name)) results.push({ name, error: Infinity, bound: 0, passed: false, note: 'nothing produced it' })
+  }
   adapter.model.dispose()
   return results
 }
