@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import type { DType } from '#lib/tensor/dtype.js'
 import { threads } from '#lib/tensor/device.js'
 import { native } from '#lib/tensor/native.js'
@@ -10,8 +10,8 @@ import { backwardMany } from '#lib/autograd/backward.js'
 import { slice } from '#lib/ops/view.js'
 import { Random } from '#lib/data/random.js'
 
-// One list of cases an op, run as: against a float64 reference for every dtype, gradients against finite differences of that reference (in half precision against those
-// of float32), with a NaN and an infinity among the inputs, the same bits twice and for every number of threads, and strided inputs against contiguous ones.
+// One list of cases an op, run as: against a float64 reference for every dtype, gradients against finite differences of that reference (in bfloat16 against
+// those of float32), with a NaN and an infinity among the inputs, the same bits twice and for every number of threads, and strided inputs against contiguous ones.
 
 /** An array in float64: what a reference computes with. */
 export interface Array64 { readonly shape: readonly number[], readonly data: Float64Array }
@@ -90,6 +90,9 @@ function gradientOf(t: Tensor): Tensor | undefined {
   const { grad } = t.geometry.root
   return grad && slice(grad, -1, 1, 1 + t.shape.at(-1)!)
 }
+
+// Machines that are busy with other things need not fail.
+jest.setTimeout(60_000)
 
 interface Outcome { outputs: Array64[], gradients: Record<string, Array64> }
 
@@ -192,8 +195,9 @@ export function opCases(op: string, cases: readonly OpCase[]): void {
           }
         })
       }
-      if (c.differentiable !== false && dtypes.length > 1) {
-        test.each(dtypes.slice(1).map(d => [d]))(`${c.name}: %s gradients are those of float32, rounded`, async dtype => {
+      if (c.differentiable !== false && dtypes.includes('bfloat16')) {
+        test(`${c.name}: bfloat16 gradients are those of float32, rounded`, async () => {
+          const dtype = 'bfloat16'
           const { gradients, rounded } = await execute(c, dtype)
           const exact = await execute({ ...c, inputs: Object.fromEntries(Object.entries(c.inputs).map(([name, input]) => [name, { ...input, data: rounded[name]!.data }])) }, 'float32')
           expect(Object.keys(gradients)).toEqual(Object.keys(exact.gradients))
@@ -229,7 +233,7 @@ export function opCases(op: string, cases: readonly OpCase[]): void {
         } finally {
           threads(before)
         }
-      }, 30_000)
+      })
       if (c.large) continue
       test(`${c.name}: strided inputs give what contiguous ones give`, async () => {
         const plain = await execute(c, dtypes[0]!), gaps = await execute(c, dtypes[0]!, { strided: true })

@@ -16,7 +16,8 @@ const places: [shape: number[], dims: number[] | undefined][] = [
 ]
 
 function casesOf(run: typeof sum, f: (group: number[]) => number, std = 1, mean_ = 0, ulps = 4): OpCase[] {
-  return places.map(([shape, dims], i) => ({
+  // Of those that threads share, two stand for all.
+  return places.filter(([shape]) => shape[0] !== 300 || run === sum || run === max).map(([shape, dims], i) => ({
     name: `[${shape.join(', ')}] over ${dims?.join() ?? 'all'}`,
     inputs: { x: normal(shape, { std, mean: mean_ }) },
     run: ({ x }) => run(x!, dims, { keepDim: i % 2 === 1 }),
@@ -60,6 +61,7 @@ opCases('argmax', ([[[257], 0], [[3, 17], -1], [[3, 17], 0], [[4, 9, 5], 1], [[2
   run: ({ x }) => argmax(x!, dim),
   reference: ({ x }) => first(x!, dim),
   ulps: 0,
+  special: false,   // NaN wins, below
   differentiable: false,
 })))
 
