@@ -25,13 +25,17 @@ export async function answeringItself<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** From here on the first signal ends the process, with a line and the exit code that shells expect. */
+/** From here on the first signal ends the process, with a line and what shells make 130 and 143 of. */
 export function answerSignals(): void {
   for (const signal of Object.keys(exitCodes) as (keyof typeof exitCodes)[]) {
-    process.on(signal, () => {
+    const answer = (): void => {
       if (othersAnswer) return
       console.error(`warpweft: ${signal} while ${now.doing}. ${now.left()}`)
-      process.exit(exitCodes[signal])
-    })
+      // Exiting would wait for whatever the process reads from: a pipe into which nobody writes, a network drive that is gone. The signal itself does not.
+      process.off(signal, answer)
+      process.kill(process.pid, signal)
+      process.exit(exitCodes[signal])   // the first process of a container is not ended by a signal
+    }
+    process.on(signal, answer)
   }
 }

@@ -28,7 +28,7 @@ function overview(): string {
   ].join('\n')
 }
 
-/** Runs a command line. @returns the exit code: 0, 1 for an error, 2 for a command line that cannot be understood, 130 and 143 after a signal */
+/** Runs a command line. @returns the exit code: 0, 1 for an error, 2 for a command line that cannot be understood, 130 and 143 for a training that a signal ended */
 export async function main(args: readonly string[]): Promise<number> {
   const [name = '--help', ...rest] = args
   let command: Command | undefined

@@ -55,7 +55,7 @@ export const translate: Command = {
     try {
       if (files.length === 0 && process.stdin.isTTY) console.error('One sentence a line; Ctrl-D ends.')
       for await (const { name, first, lines } of files.length === 0 ? lined(standardInput()) : parted(texts))
-        results.give(await translations(model, tokenizer, lines, { ...settings, nameOf: i => `${name}, line ${first + i},` }))
+        await results.give(await translations(model, tokenizer, lines, { ...settings, nameOf: i => `${name}, line ${first + i},` }))
       await results.end()
     } catch (error) {
       if (error instanceof Error && output !== undefined && !results.isEmpty) error.message += ` ${results.broken()}`
@@ -72,10 +72,14 @@ class Results {
 
   constructor(private readonly output: string | undefined, private readonly format: (found: Translation[], line: number) => string) {}
 
-  give(results: readonly Translation[][]): void {
-    const text = results.map(found => this.format(found, ++this.lines)).join('')
-    if (this.output === undefined) process.stdout.write(text)
-    else this.written.push(text)
+  async give(results: readonly Translation[][]): Promise<void> {
+    for (const found of results) {
+      const text = this.format(found, this.lines + 1)
+      if (this.output !== undefined) this.written.push(text)
+      // A slow reader is waited for, so that what counts as written is.
+      else await new Promise(resolve => process.stdout.write(text, resolve))
+      this.lines++
+    }
   }
 
   get isEmpty(): boolean { return this.lines === 0 }
@@ -87,7 +91,7 @@ class Results {
   /** What became of the lines so far, which a file gets under another name. */
   broken(): string {
     const lines = `${this.lines.toLocaleString('en')} ${this.lines === 1 ? 'line is' : 'lines are'}`
-    if (this.output === undefined || this.isEmpty) return `${lines} translated.`
+    if (this.output === undefined || this.isEmpty) return `${lines} written.`
     const partial = rescueText(this.output, this.written.join(''))
     return partial === undefined ? `${lines} lost: there is no place to write them.` : `${lines} in ${partial}.`
   }
