@@ -109,11 +109,28 @@ describe('what goes wrong is told in one line, and leaves nothing behind', () =>
   })
 })
 
-test('demo: trains, scores unseen phrases, shows translations and keeps the model', async () => {
-  const result = await runCli(['demo', '--steps', '3', '--target', 'de', '--output-dir', at('demo')])
+test('demo: goes on where it was interrupted, scores unseen phrases, shows translations and keeps the model', async () => {
+  let sent = false
+  const stopped = await runCli(['demo', '--steps', '100000', '--target', 'de', '--output-dir', at('demo')], { onOutput: (err, kill) => {
+    if (sent || !err.includes('step 50/')) return
+    sent = true
+    kill('SIGINT')
+  } })
+  expect(stopped.code).toBe(130)
+  expect(stopped.out).toMatch(/Stopped: the same command goes on from here\.\n$/)
+  const step = Number(/checkpoint-(\d+)/.exec(readdirSync(at('demo')).join(' '))![1])
+  const result = await runCli(['demo', '--steps', String(step + 1), '--target', 'de', '--output-dir', at('demo')])
   expect(result.code).toBe(0)
+  expect(result.err).toContain(`checkpoint-${step}, step ${step}.`)
   expect(result.out).toMatch(/On 1,000 phrases that it never saw: BLEU \d+\.\d/)
   expect(existsSync(at('demo', 'model.safetensors'))).toBe(true)
+})
+
+test('demo: a Node without full locale data gets one line and no score', async () => {
+  const smallIcu = '--import "data:text/javascript,Intl.DateTimeFormat.supportedLocalesOf=()=>[]"'
+  const result = await runCli(['demo'], { env: { NODE_OPTIONS: smallIcu } })
+  expect(result).toMatchObject({ code: 1, out: '' })
+  expect(result.err).toMatch(/^warpweft: this Node .* has no full locale data.* full ICU .*\n$/)
 })
 
 test('doctor says what computes and why no GPU does', async () => {

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync, mkdirSync, truncateSync, openSync, writeSync, ftruncateSync, closeSync } from 'node:fs'
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect, jest, test } from '@jest/globals'
 import fc from 'fast-check'
 import { CheckpointError } from '#lib/errors.js'
 import { SafetensorsFile } from '#lib/io/safetensors.js'
@@ -8,6 +8,8 @@ import { writeSafetensors, type TensorToSave } from '#lib/io/safetensorsWriter.j
 import { temporaryFolder } from './temporaryFolder.js'
 
 const at = temporaryFolder()
+// Hundreds of random files, on machines that do other things as well.
+jest.setTimeout(60_000)
 
 /** What the format's own library (0.8.0) writes for the tensors below. */
 const official = Buffer.from('IAIAAAAAAAB7Il9fbWV0YWRhdGFfXyI6eyJmb3JtYXQiOiJwdCJ9LCJhIjp7ImR0eXBlIjoiSTY0Iiwic2hhcGUiOlsyXSwiZGF0YV9vZmZzZXRzIjpbMCwxNl19LCJz'

@@ -121,6 +121,17 @@ test('minFrequency stops merging, limitAlphabet keeps the most frequent characte
   expect(limited.encode('b').ids).not.toContain(limited.unkId)
 })
 
+test.each(['bpe', 'unigram'] as const)('%s: the event loop gets its turns, so that a signal is heard', async kind => {
+  let state = 1, turns = 0, training = true
+  const random = (below: number): number => (state = state * 48271 % 2147483647) % below
+  const texts = Array.from({ length: 4000 }, () => Array.from({ length: 3 + random(9) }, () => 'abcdefghij'[random(10)]).join(''))
+  const turn = (): void => { turns++; if (training) setImmediate(turn) }
+  setImmediate(turn)
+  await Tokenizer.train(kind, texts, { vocabSize: 1500 })
+  training = false
+  expect(turns).toBeGreaterThan(1)
+})
+
 test('merging is that of the slow algorithm that counts all pairs anew at every step', async () => {
   // Deterministic words over a small alphabet, so that pairs overlap and tokens arise in several ways.
   let state = 1

@@ -6,10 +6,10 @@ import { backward } from '#lib/autograd/backward.js'
 import { memory } from '#lib/tensor/device.js'
 import { scope } from '#lib/tensor/scope.js'
 import { mul } from '#lib/ops/mul.js'
-import type { LogEntry, TrainingOptions } from '#lib/train/index.js'
+import type { LogEntry, TrainingOptions, TrainingTask } from '#lib/train/index.js'
 import { Trainer } from '#lib/train/trainer.js'
 import { temporaryFolder } from '../io/temporaryFolder.js'
-import { bitsOf, tinyBatches, tinyModel, tinyTask } from './tinyTask.js'
+import { bitsOf, tinyBatches, tinyModel, tinyTask, type TinyBatch } from './tinyTask.js'
 
 const at = temporaryFolder()
 // Saves wait for the disk, which other tests use as well.
@@ -245,6 +245,17 @@ describe('evaluation', () => {
     const { model, task } = scored([1])
     await expect(new Trainer(model, task, { ...quiet, maxSteps: 4, evalSteps: 2, metricForBestModel: 'bleu' }).train()).rejects.toThrow(/'bleu'.*gives score.*predictWithGenerate/)
   })
+})
+
+test('a metric that is known not to come is told before the first step', async () => {
+  const model = tinyModel(), held = tinyBatches(2, { seed: 9 })
+  let steps = 0
+  const begun = (metricForBestModel: string, more: Partial<TrainingTask<TinyBatch>> = {}) => new Trainer(model, tinyTask(model, tinyBatches(3), { evaluationBatches: held, ...more }),
+    { ...quiet, maxSteps: 2, metricForBestModel, callbacks: { onStepEnd() { steps++ } } }).train()
+  await expect(begun('bleu')).rejects.toThrow(/'bleu', but the evaluation gives loss, perplexity\. Take one of these, or say predictWithGenerate: true/)
+  await expect(begun('wer', { evaluate: () => ({ cer: 1 }), metricNames: ['cer'] })).rejects.toThrow(/gives loss, perplexity, cer\./)
+  expect(steps).toBe(0)
+  expect(await begun('cer', { evaluate: () => ({ cer: 1 }), metricNames: ['cer'] })).toMatchObject({ step: 2, best: { metric: 'cer' } })
 })
 
 describe('options', () => {

@@ -25,6 +25,7 @@ export function interruptedTraining(options: TrainingOptions, more: Parameters<t
 
 async function main({ options, killDuringSave, slow = 0 }: Arguments): Promise<void> {
   let step = 0
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { process.stdout.write(`${signal}\n`) })
   const tokenizer = { save: async (folder: string) => {
     writeFileSync(join(folder, 'tokenizer.json'), '{}')
     if (step === killDuringSave) kill(pid, 'SIGKILL')
