@@ -6,7 +6,10 @@ import { manualSeed } from '#lib/tensor/random.js'
 
 const draw = (shape: readonly number[], how: Initialization): Float32Array => initialValues(shape, how, new Random(5, 'initialization'))
 const mean = (x: Float32Array): number => x.reduce((s, v) => s + v, 0) / x.length
-const deviation = (x: Float32Array): number => Math.sqrt(x.reduce((s, v) => s + (v - mean(x)) ** 2, 0) / x.length)
+const deviation = (x: Float32Array): number => {
+  const m = mean(x)
+  return Math.sqrt(x.reduce((s, v) => s + (v - m) ** 2, 0) / x.length)
+}
 
 describe('first values of parameters', () => {
   // 48 inputs, 2000 outputs: fan in and fan out cannot be taken for one another.
