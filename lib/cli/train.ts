@@ -105,7 +105,10 @@ export const exitCodeOf = ({ signal = 'SIGINT' }: TrainingResult): number => exi
 
 /** @throws ConfigError if no Transformer, optimizer or schedule can be built so */
 function checkBuilding(shape: Partial<TransformerOptions>, settings: TrainingSettings): void {
-  using model = new Transformer({ ...shape, encoderLayers: 1, decoderLayers: 1, vocabSize: 4, maxPositions: 2 })
+  // Small, so that it costs nothing; a width that the heads do not divide is refused as it is.
+  const { dModel = recipe.dModel, heads = Math.max(4, Math.round(dModel / 64)) } = shape
+  const width = dModel % heads === 0 ? { dModel: 2 * heads, heads } : {}
+  using model = new Transformer({ ...shape, ...width, feedForward: 1, encoderLayers: 1, decoderLayers: 1, vocabSize: 4, maxPositions: 2 })
   optimizerFor(model, settings).dispose()
   scheduleOf(model, settings, settings.maxSteps ?? 2 ** 31, true)
 }

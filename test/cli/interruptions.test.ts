@@ -5,7 +5,8 @@ import { temporaryFolder } from '../io/temporaryFolder.js'
 import { mainPath, runCli, type Running } from './runCli.js'
 
 const at = temporaryFolder()
-jest.setTimeout(90_000)
+// Each test starts the command several times, on machines that do other things as well.
+jest.setTimeout(180_000)
 
 const small = ['--d-model', '16', '--layers', '1', '--heads', '2', '--vocab-size', '60', '--max-tokens', '128', '--validation-size', '5', '--logging-steps', '1']
 const text = (): string => {
