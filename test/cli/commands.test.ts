@@ -5,7 +5,7 @@ import { temporaryFolder } from '../io/temporaryFolder.js'
 import { runCli } from './runCli.js'
 
 const at = temporaryFolder()
-jest.setTimeout(90_000)
+jest.setTimeout(240_000)
 
 const words = ['one', 'two', 'three', 'four', 'five', 'six', 'seven'], worte = ['eins', 'zwei', 'drei', 'vier', 'fünf', 'sechs', 'sieben']
 /** Numbers word for word: enough for a tiny model to train on. */

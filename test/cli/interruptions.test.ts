@@ -6,7 +6,7 @@ import { mainPath, runCli, type Running } from './runCli.js'
 
 const at = temporaryFolder()
 // Each test starts the command several times, on machines that do other things as well.
-jest.setTimeout(180_000)
+jest.setTimeout(240_000)
 
 const small = ['--d-model', '16', '--layers', '1', '--heads', '2', '--vocab-size', '60', '--max-tokens', '128', '--validation-size', '5', '--logging-steps', '1']
 const text = (): string => {
