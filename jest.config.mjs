@@ -9,5 +9,7 @@ export default {
   roots: ['<rootDir>/build/js/test'],
   testMatch: ['**/*.test.js'],
   transform: {},
+  // On a machine that is busy with something else a test takes many times as long.
+  testTimeout: 60_000,
   maxWorkers: Math.max(1, Math.floor(availableParallelism() / threads)),
 }
