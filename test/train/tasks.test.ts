@@ -123,7 +123,7 @@ describe('a Transformer', () => {
     expect(bitsOf(resumed)).toEqual(bitsOf(whole))
     // A model more, and its table of positions, which is made at the first use.
     resumed.dispose()
-    expect(memory().tensors).toBe(tensors)
+    expect(memory().tensors).toBeLessThanOrEqual(tensors)   // less, where garbage of other tests has gone meanwhile
   })
 
   test('with too small an embedding, or a model without encoder, is refused', async () => {

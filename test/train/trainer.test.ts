@@ -84,10 +84,11 @@ describe('training', () => {
     const before = memory()
     await new Trainer(model, task, { ...quiet, maxSteps: 500, gradientAccumulationSteps: 2, evalSteps: 125, callbacks, emaDecay: 0.9 }).train()
     expect(marks).toHaveLength(5)
-    // Two steps may be on their way to the host at any moment.
-    for (const mark of marks) expect(Math.abs(mark.tensors - marks[0]!.tensors)).toBeLessThanOrEqual(8)
-    expect(Math.abs(marks[4]!.bytes - marks[1]!.bytes)).toBeLessThan(4096)
-    expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+    // Two steps may be on their way to the host at any moment. Less than before is no leak: the garbage collector may take what other tests left.
+    for (const mark of marks) expect(mark.tensors - marks[0]!.tensors).toBeLessThanOrEqual(8)
+    expect(marks[4]!.bytes - marks[1]!.bytes).toBeLessThan(4096)
+    expect(memory().tensors).toBeLessThanOrEqual(before.tensors)
+    expect(memory().bytes).toBeLessThanOrEqual(before.bytes)
   })
 
   test('never waits for the step that it has just queued, and is never more than two steps ahead', async () => {
