@@ -24,8 +24,8 @@ await main(async () => {
   const system = output(node[0], [...node.slice(1), '-p', '"Node " + process.versions.node + " for " + process.platform + "-" + process.arch'])
   if (!system) throw new BuildError(`${node.join(' ')} does not run`)
   console.log(`${prebuildFile(releases[release])}, ${system.trim()}`)
-  // In one process: emulated Node cannot start another.
-  runJest(['--runInBand', ...(args.length ? args : ['test/ops'])], { node, folder })
+  // In one process, since emulated Node cannot start another, and with time enough for an emulator.
+  runJest(['--runInBand', '--testTimeout=600000', ...(args.length ? args : ['test/ops'])], { node, folder })
 })
 
 /** The package as that system would have it, in a folder of its own: its dependencies, what is compiled, the one binary. */
