@@ -22,7 +22,7 @@ void Stream::submit(Task* task) {
   }
   (last_ ? last_->next : first_) = task;
   last_ = task;
-  submitted_.fetch_add(1, std::memory_order_release);
+  task->number = submitted_.fetch_add(1, std::memory_order_release) + 1;
   if (sleeping_) {
     sleeping_ = false;
     lock.unlock();
@@ -34,7 +34,8 @@ void Stream::synchronize() {
   std::unique_lock lock(mutex_);
   const int64_t target = submitted_.load(std::memory_order_relaxed);
   waiting_++;
-  done_.wait(lock, [&] { return finished_.load(std::memory_order_acquire) >= target; });
+  // Not by the count of finished tasks: tasks that came later and are cancelled count as finished before those that this waits for.
+  done_.wait(lock, [&] { return (running_ == 0 || running_ > target) && (!first_ || first_->number > target); });
   waiting_--;
 }
 
@@ -69,20 +70,22 @@ void Stream::cancel(Session* session) {
 void Stream::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (!first_) {
-      sleeping_ = true;
-      arrived_.wait(lock, [&] { return first_ != nullptr; });
-      sleeping_ = false;
+    while (!first_) {
+      sleeping_ = true;   // again after every wait: who notified took it back, and what came may be cancelled by now
+      arrived_.wait(lock);
     }
+    sleeping_ = false;
     Task* task = first_;
     first_ = task->next;
     if (!first_) last_ = nullptr;
     current_ = task->session;
+    running_ = task->number;
     lock.unlock();
     task->run();
     delete task;
     lock.lock();
     current_ = nullptr;
+    running_ = 0;
     finished_.fetch_add(1, std::memory_order_release);
     if (waiting_) done_.notify_all();
   }

@@ -19,6 +19,7 @@ class Task {
 
   Session* const session;
   Task* next = nullptr;
+  int64_t number = 0;   // counts the tasks of its stream, from 1
 };
 
 // The CPU as a stream: one thread takes tasks in the order in which they were queued. Never destroyed (a thread may run past static destructors).
@@ -41,6 +42,7 @@ class Stream {
   std::condition_variable arrived_, done_;
   Task *first_ = nullptr, *last_ = nullptr;
   Session* current_ = nullptr;
+  int64_t running_ = 0;   // number of the task that runs, 0 between tasks
   bool sleeping_ = false;
   int waiting_ = 0;
   std::atomic<int64_t> submitted_{0}, finished_{0};

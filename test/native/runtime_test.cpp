@@ -1,6 +1,7 @@
 // The runtime without Node: pool, stream, allocator, sessions of handles, and the generator.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -144,6 +145,37 @@ void stream() {
   open = true;
   s.synchronize();
   expect(ran == 10 && gone == 20, "stream: %d tasks of the other session have run, expected 10", ran.load());
+
+  // Who waits has seen its own tasks run, though later ones of another session went in between.
+  for (int round = 0; round < 200; round++) {
+    std::atomic<bool> go{false}, waits{false}, first{false}, second{false};
+    s.submit(new Call(&other, [&] { while (!go) std::this_thread::yield(); }));
+    s.submit(new Call(&other, [&] { first = true; }));
+    s.submit(new Call(&other, [&] { for (int i = 0; i < 50; i++) std::this_thread::yield(); second = true; }));
+    bool seen = false;
+    std::thread waiter([&] { waits = true; s.synchronize(); seen = first && second; });
+    while (!waits) std::this_thread::yield();
+    for (int i = 0; i < 20; i++) std::this_thread::yield();
+    for (int i = 0; i < 10; i++) s.submit(new Call(&one, [&] { ran++; }));
+    s.cancel(&one);
+    go = true;
+    waiter.join();
+    expect(seen, "stream: a wait came back before the tasks queued before it had run (round %d)", round);
+    s.synchronize();
+  }
+
+  // A task that is cancelled before the sleeping stream has woken up for it leaves a stream that still wakes up for the next one.
+  for (int round = 0; round < 500; round++) {
+    const auto pause = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
+    pause();   // long enough for it to fall asleep
+    s.submit(new Call(&one, [] {}));
+    s.cancel(&one);
+    pause();   // and to wake up in vain
+    std::atomic<bool> woken{false};
+    s.submit(new Call(&other, [&] { woken = true; }));
+    s.synchronize();
+    expect(woken, "stream: asleep in round %d", round);
+  }
 }
 
 // An allocator whose segments and limit are the test's.
