@@ -24,7 +24,12 @@ export interface TransformerConfig {
   decoderLayers: number
   /** Width between the two products of the feed-forward network; default 4 dModel. */
   feedForward: number
+  /** On the embeddings and on every sublayer's output. */
   dropout: number
+  /** On attention weights; default `dropout`. */
+  attentionDropout: number
+  /** Behind the activation of the feed-forward networks; default `dropout`. */
+  activationDropout: number
   activation: TransformerLayerOptions['activation']
   /** Normalise before each sublayer instead of after it. */
   normFirst: boolean
@@ -44,24 +49,29 @@ export interface TransformerConfig {
 }
 
 const defaults: Omit<TransformerConfig, 'vocabSize'> = {
-  dModel: 512, heads: 8, encoderLayers: 6, decoderLayers: 6, feedForward: 2048, dropout: 0.1, activation: 'relu', normFirst: false, finalNorm: false,
-  positions: 'sinusoidal', maxPositions: 1024, tied: true, sharedEmbeddings: true, eps: 1e-5, padId: 0, bosId: 1, eosId: 2,
+  dModel: 512, heads: 8, encoderLayers: 6, decoderLayers: 6, feedForward: 2048, dropout: 0.1, attentionDropout: 0.1, activationDropout: 0.1,
+  activation: 'relu', normFirst: false, finalNorm: false, positions: 'sinusoidal', maxPositions: 1024, tied: true, sharedEmbeddings: true, eps: 1e-5, padId: 0, bosId: 1, eosId: 2,
 }
 
-/** Options of `new Transformer`: `layers` stands for both stacks; `feedForward` follows `dModel`, `heads` is one for 64 columns (at least 4). */
+/**
+ * Options of `new Transformer`: `layers` stands for both stacks; `feedForward` follows `dModel`, `heads` is one for 64 columns (at least 4), and all dropout
+ * follows `dropout`.
+ */
 export type TransformerOptions = Partial<TransformerConfig> & { vocabSize: number, layers?: number }
 
 function complete({ layers, ...options }: TransformerOptions): TransformerConfig {
   const unknown = Object.keys(options).filter(key => !(key in defaults) && key !== 'vocabSize')
   if (unknown.length) throw new ConfigError(`Transformer: unknown option ${unknown.join(', ')}; known are vocabSize, layers, ${Object.keys(defaults).join(', ')}`)
-  const dModel = options.dModel ?? defaults.dModel
+  const { dModel = defaults.dModel, dropout = defaults.dropout } = options
   const c: TransformerConfig = {
-    ...defaults, feedForward: 4 * dModel, heads: Math.max(4, Math.round(dModel / 64)), ...(layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers }), ...options,
+    ...defaults, attentionDropout: dropout, activationDropout: dropout, feedForward: 4 * dModel, heads: Math.max(4, Math.round(dModel / 64)),
+    ...(layers === undefined ? {} : { encoderLayers: layers, decoderLayers: layers }), ...options,
   }
   for (const key of ['vocabSize', 'dModel', 'heads', 'encoderLayers', 'decoderLayers', 'feedForward', 'maxPositions'] as const)
     if (!Number.isInteger(c[key]) || c[key] < 1) throw new ConfigError(`Transformer: ${key} is ${String(c[key])}, expected a positive integer`)
   if (c.dModel % c.heads !== 0) throw new ConfigError(`Transformer: dModel ${c.dModel} is not a multiple of the ${c.heads} heads`)
-  if (!(c.dropout >= 0 && c.dropout < 1)) throw new ConfigError(`Transformer: dropout is ${c.dropout}, expected a number from 0 up to 1`)
+  for (const key of ['dropout', 'attentionDropout', 'activationDropout'] as const)
+    if (!(c[key] >= 0 && c[key] < 1)) throw new ConfigError(`Transformer: ${key} is ${c[key]}, expected a number from 0 up to 1`)
   if (!(c.activation in activations)) throw new ConfigError(`Transformer: activation is '${String(c.activation)}', expected one of: ${Object.keys(activations).join(', ')}`)
   return c
 }

@@ -15,8 +15,12 @@ export interface TransformerLayerOptions {
   heads: number
   /** Width F between the two products of the feed-forward network. */
   feedForward: number
-  /** On attention weights, inside the feed-forward network, and on every sublayer's output. */
+  /** On every sublayer's output, and where the two below are not given. */
   dropout: number
+  /** On attention weights. Default `dropout`. */
+  attentionDropout?: number
+  /** Behind the feed-forward network's activation. Default `dropout`. */
+  activationDropout?: number
   activation: Activation
   /** Normalise before each sublayer (Xiong et al. 2020) instead of after it (the paper). */
   normFirst: boolean
@@ -29,11 +33,11 @@ export class FeedForward extends Module {
   readonly linear2: Linear
   readonly dropout: Dropout
 
-  constructor(readonly options: Pick<TransformerLayerOptions, 'dModel' | 'feedForward' | 'dropout' | 'activation'>) {
+  constructor(readonly options: Pick<TransformerLayerOptions, 'dModel' | 'feedForward' | 'dropout' | 'activationDropout' | 'activation'>) {
     super()
     this.linear1 = new Linear(options.dModel, options.feedForward)
     this.linear2 = new Linear(options.feedForward, options.dModel)
-    this.dropout = new Dropout(options.dropout)
+    this.dropout = new Dropout(options.activationDropout ?? options.dropout)
   }
 
   forward(x: Tensor): Tensor { return this.linear2.forward(this.dropout.forward(this.linear1.forward(x, this.options.activation))) }
@@ -69,7 +73,7 @@ export class TransformerEncoderLayer extends ResidualLayer {
 
   constructor(options: TransformerLayerOptions) {
     super(options)
-    const { dModel, heads, dropout, eps } = options
+    const { dModel, heads, eps, attentionDropout: dropout = options.dropout } = options
     this.self_attn = new MultiHeadAttention(dModel, heads, { dropout })
     const ff = new FeedForward(options)
     this.linear1 = ff.linear1
@@ -103,7 +107,7 @@ export class TransformerDecoderLayer extends ResidualLayer {
 
   constructor(options: TransformerLayerOptions) {
     super(options)
-    const { dModel, heads, dropout, eps } = options
+    const { dModel, heads, eps, attentionDropout: dropout = options.dropout } = options
     this.self_attn = new MultiHeadAttention(dModel, heads, { dropout })
     this.multihead_attn = new MultiHeadAttention(dModel, heads, { dropout })
     const ff = new FeedForward(options)

@@ -1,5 +1,6 @@
 import * as errors from '../errors.js'
 import { loadAddon } from './addon.js'
+import type { Native } from './nativeOps.js'
 
 // The session of this evaluation of the module. Handles are numbers; 0 is "absent". A gradient argument is a handle to be overwritten, or its negative to be
 // accumulated into.
@@ -26,7 +27,17 @@ function settle(id: number, buffer: ArrayBuffer | null, code: string | null, mes
   else waiter.resolve(buffer)
 }
 
-export const native = loadAddon().open(makeError, settle)
+function open(): Native {
+  const addon = loadAddon()
+  try {
+    return addon.open(makeError, settle)
+  } catch (error) {
+    // Before there is a session, native code has no classes of ours to throw.
+    throw makeError((error as NodeJS.ErrnoException).code ?? '', (error as Error).message)
+  }
+}
+
+export const native = open()
 
 /** Starts a read or a fence with a fresh id and waits for it. */
 export function waitFor(start: (id: number) => void): Promise<ArrayBuffer | null> {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { commands } from '#lib/cli/main.js'
+import { commands } from '#lib/cli/commandLine.js'
 import { kebab, parseCommandLine, UsageError } from '#lib/cli/arguments.js'
 import { runCli } from './runCli.js'
 

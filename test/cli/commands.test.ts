@@ -133,6 +133,14 @@ test('demo: a Node without full locale data gets one line and no score', async (
   expect(result.err).toMatch(/^warpweft: this Node .* has no full locale data.* full ICU .*\n$/)
 })
 
+test('instructions that nothing has: one line says which there are, for every command', async () => {
+  for (const args of [['doctor'], ['demo'], ['train', '--help']]) {
+    const result = await runCli(args, { env: { WARPWEFT_ISA: 'mmx' } })
+    expect(result).toMatchObject({ code: 1, out: '' })
+    expect(result.err).toMatch(/^warpweft: WARPWEFT_ISA=mmx is not known, expected one of: .*baseline\n$/)
+  }
+})
+
 test('doctor says what computes and why no GPU does', async () => {
   const facts = JSON.parse((await runCli(['doctor', '--json'], { env: { WARPWEFT_ISA: 'baseline', WARPWEFT_THREADS: '1' } })).out) as Record<string, string>
   expect(facts['instructions']).toContain('baseline')

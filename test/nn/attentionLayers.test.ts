@@ -239,6 +239,30 @@ describe('Module', () => {
     encoder.dispose()
   })
 
+  test('dropout on attention weights and behind the activation can differ from that of the residual stream', () => {
+    scope(() => {
+      noGrad(() => {
+        const x = wave(2, 5, 12)
+        // A layer with one kind of dropout, on weights of its own: whether two passes differ.
+        const varies = (rates: Partial<TransformerLayerOptions>): boolean => {
+          const layer = varied(new TransformerEncoderLayer({ ...options, dropout: 0, ...rates })).train()
+          const [a, b] = [numbers(layer.forward(x, {})), numbers(layer.forward(x, {}))]
+          layer.dispose()
+          return a.some((v, i) => v !== b[i])
+        }
+        expect([{}, { attentionDropout: 0.5 }, { activationDropout: 0.5 }, { dropout: 0.5, attentionDropout: 0, activationDropout: 0 }].map(varies)).toEqual([false, true, true, true])
+      })
+    })
+    const rates = (own: Partial<TransformerLayerOptions>): (number | undefined)[] => {
+      const layer = new TransformerDecoderLayer({ ...options, dropout: 0.3, ...own })
+      const found = [layer.self_attn.options.dropout, layer.multihead_attn.options.dropout, layer.dropout.p]
+      layer.dispose()
+      return found
+    }
+    expect(rates({})).toEqual([0.3, 0.3, 0.3])
+    expect(rates({ attentionDropout: 0.1, activationDropout: 0 })).toEqual([0.1, 0.1, 0])
+  })
+
   test('frozen parameters get no gradient and the others still do', () => {
     const l = new TransformerEncoderLayer(options).requireGradients(false, /^self_attn\./)
     scope(() => {
