@@ -17,7 +17,7 @@ import { detokenized, readPairs, readRaw, testSets, type TestSet } from './multi
 export const recipe = {
   vocabSize: 4000,
   model: { dModel: 128, heads: 4, layers: 4, feedForward: 256, dropout: 0.3, attentionDropout: 0, activationDropout: 0, normFirst: true, finalNorm: true },
-  training: { numTrainEpochs: 38, learningRate: 3e-3, warmupSteps: 800, adamBeta2: 0.98, labelSmoothingFactor: 0.1, maxGradNorm: 5, emaDecay: 0.998 },
+  training: { numTrainEpochs: 40, learningRate: 4e-3, warmupSteps: 800, adamBeta2: 0.98, labelSmoothingFactor: 0.1, maxGradNorm: 5, emaDecay: 0.998 },
   maxTokens: 768,
   numBeams: 5,
   /** Chosen from on the validation set: the weights, and the exponent of the length that scores are divided by. */

@@ -23,6 +23,7 @@ export { pad } from './pad.js'
 export { pow } from './pow.js'
 export { all, any, max, mean, min, prod, type ReduceOptions, sum, sumOfSquares } from './reduce.js'
 export { addRMSNorm, rmsNorm, type RMSNormOptions } from './rmsNorm.js'
+export { rotary, type RotaryOptions } from './rotary.js'
 export { logSoftmax, softmax } from './softmax.js'
 export { topK } from './topK.js'
 export {

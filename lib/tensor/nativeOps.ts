@@ -51,6 +51,7 @@ export interface Native {
   rmsNorm(x: Handle, residual: Handle, weight: Handle, rng: Handle, y: Handle, sum: Handle, rstd: Handle, eps: number, dropout: number, call: number, unitOffset: boolean): void
   rmsNormBackward(dy: Handle, dsum: Handle, s: Handle, weight: Handle, rstd: Handle, rng: Handle, dx: Gradient, dresidual: Gradient, dweight: Gradient, dropout: number, call: number, unitOffset: boolean): void
   reduce(x: Handle, y: Gradient, op: number): void
+  rotary(x: Handle, cos: Handle, sin: Handle, positions: Handle, y: Gradient, start: number, interleaved: boolean, inverse: boolean): void
   scalarBinary(a: Handle, y: Gradient, op: number, value: number, reversed: boolean): void
   scatterAdd(dy: Handle, index: Handle, dx: Gradient): void
   sgd(params: Float64Array, grads: Float64Array, momenta: Float64Array | 0, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, nesterov: boolean, skipNonFinite: boolean): void

@@ -19,6 +19,7 @@
 #include "ops/matmul.hpp"
 #include "ops/reduce.hpp"
 #include "ops/rms_norm.hpp"
+#include "ops/rotary.hpp"
 #include "ops/scatter_add.hpp"
 #include "ops/sgd.hpp"
 #include "ops/softmax.hpp"
@@ -54,6 +55,7 @@
   X(RMSNorm)                 \
   X(RMSNormBackward)         \
   X(Reduce)                  \
+  X(Rotary)                  \
   X(ScalarBinary)            \
   X(ScatterAdd)              \
   X(Sgd)                     \
