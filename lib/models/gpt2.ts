@@ -1,21 +1,18 @@
 import { ConfigError } from '../errors.js'
-import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
-import { KeyValueCache } from '../nn/keyValueCache.js'
+import type { KeyValueCache } from '../nn/keyValueCache.js'
 import { Dropout, Embedding, LayerNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
-import { PromptMask } from '../nn/promptMask.js'
-import { checkpoint } from '../autograd/checkpoint.js'
 import { add } from '../ops/add.js'
 import { attention, type AttentionOptions } from '../ops/attention.js'
 import type { Activation } from '../ops/codes.js'
-import { cast } from '../ops/copy.js'
-import { crossEntropy } from '../ops/crossEntropy.js'
 import { linear } from '../ops/linear.js'
-import { reshape, select, split, transpose } from '../ops/view.js'
+import { reshape, split, transpose } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { CausalLanguageModel, type DecoderStep } from './causalLanguageModel.js'
+import type { PretrainedConfig } from './configuration.js'
 
 /** GPT-2's configuration under the names of its `config.json`. */
 export interface GPT2Config {
@@ -127,29 +124,12 @@ class Decoder extends Module {
   }
 }
 
-class GPT2State implements DecodingState {
-  length = 0
-  constructor(readonly caches: KeyValueCache[], readonly prompt: PromptMask | undefined) {}
-
-  reorder(rows: Tensor): void {
-    for (const cache of this.caches) cache.reorder(rows)
-    this.prompt?.reorder(rows)
-  }
-
-  dispose(): void {
-    for (const cache of this.caches) cache.dispose()
-    this.prompt?.dispose()
-  }
-}
-
 /** GPT-2 (Radford et al. 2019): a pre-norm decoder, learned positions, GELU (tanh), output tied to the token embedding. */
-export class GPT2 extends Module implements GenerativeModel {
-  readonly isEncoderDecoder = false
+export class GPT2 extends CausalLanguageModel {
   readonly config: GPT2Config
   readonly transformer: Decoder
-  activationCheckpointing = false
 
-  constructor(config: Partial<GPT2Config> = {}) {
+  constructor(config: Partial<GPT2Config> & PretrainedConfig = {}) {
     super()
     const c = this.config = { ...defaults, ...config }
     if (c.n_embd % c.n_head !== 0) throw new ConfigError(`GPT2: n_embd ${c.n_embd} is not a multiple of n_head ${c.n_head}`)
@@ -160,42 +140,13 @@ export class GPT2 extends Module implements GenerativeModel {
 
   get vocabSize(): number { return this.config.vocab_size }
   get maxPositions(): number { return this.config.n_positions }
+  protected get layerCount(): number { return this.config.n_layer }
 
-  /**
-   * Logits `[B, T, V]` for the token after each of `ids` `[B, T]`, which stand at the positions 0 to T - 1.
-   * @param attentionMask 1 where there is a token, `[B, T]`: padding is seen by no position
-   */
-  forward(ids: Tensor, { attentionMask }: { attentionMask?: Tensor | undefined } = {}): Tensor {
-    return linear(this.hidden(ids, attentionMask && { keyPadding: attentionMask }), this.transformer.wte.weight)
+  protected hidden(ids: Tensor, step: DecoderStep): Tensor {
+    const { wte, wpe, h, ln_f } = this.transformer, mask = step.keyPadding && { keyPadding: step.keyPadding }
+    const x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(wpe.forward(wte.forward(ids), step.start))
+    return ln_f.forward(this.through(h, x, step, (block, y, cache) => block.forward(y, cache, mask)))
   }
 
-  /**
-   * Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Labels are the next tokens themselves: they are not shifted here.
-   */
-  loss({ ids, labels, attentionMask }: { ids: Tensor, labels: Tensor, attentionMask?: Tensor | undefined },
-    { reduction = 'mean', labelSmoothing = 0 }: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
-    return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels, { reduction, labelSmoothing }))
-  }
-
-  prepare({ attentionMask }: DecodingInputs = {}): GPT2State {
-    return new GPT2State(this.transformer.h.map(() => new KeyValueCache()), attentionMask && new PromptMask(attentionMask))
-  }
-
-  decode(ids: Tensor, state: DecodingState): Tensor {
-    const s = state as GPT2State
-    return scope(() => {
-      const { positions = s.length, ...mask } = s.prompt?.next(ids.shape[1]!) ?? {}
-      const x = this.hidden(ids, mask, positions, s.caches)
-      s.length += ids.shape[1]!
-      return cast(linear(select(x, 1, -1), this.transformer.wte.weight), 'float32')
-    })
-  }
-
-  private hidden(ids: Tensor, mask?: PaddingMask, start: number | Tensor = 0, caches?: readonly KeyValueCache[]): Tensor {
-    const { wte, wpe, h, ln_f } = this.transformer
-    let x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(wpe.forward(wte.forward(ids), start))
-    for (const [i, block] of h.entries())
-      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => block.forward(y, undefined, mask), x) : block.forward(x, caches?.[i], mask)
-    return ln_f.forward(x)
-  }
+  protected project(x: Tensor): Tensor { return linear(x, this.transformer.wte.weight) }
 }

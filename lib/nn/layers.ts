@@ -61,20 +61,20 @@ export class LayerNorm extends Module {
   }
 }
 
-/** Root-mean-square normalisation over the last dimension (Zhang, Sennrich 2019). */
+/** Root-mean-square normalisation over the last dimension (Zhang, Sennrich 2019). With `unitOffset` the weight is stored as w - 1, as in Gemma. */
 export class RMSNorm extends Module {
   readonly weight: Parameter
 
-  constructor(readonly width: number, readonly options: { eps?: number } = {}) {
+  constructor(readonly width: number, readonly options: { eps?: number, unitOffset?: boolean } = {}) {
     super()
-    this.weight = new Parameter([width], { kind: 'ones' })
+    this.weight = new Parameter([width], { kind: options.unitOffset ? 'zeros' : 'ones' })
   }
 
-  forward(x: Tensor): Tensor { return rmsNorm(x, this.weight, { eps: this.options.eps ?? 1e-6 }) }
+  forward(x: Tensor): Tensor { return rmsNorm(x, this.weight, { eps: 1e-6, ...this.options }) }
 
   /** sum = x + dropout(residual), y = norm(sum), in one pass. */
   add(x: Tensor, residual: Tensor, p = 0): { y: Tensor, sum: Tensor } {
-    return addRMSNorm(x, residual, this.weight, { eps: this.options.eps ?? 1e-6, dropout: p })
+    return addRMSNorm(x, residual, this.weight, { eps: 1e-6, ...this.options, dropout: p })
   }
 }
 

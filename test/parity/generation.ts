@@ -4,7 +4,7 @@ import type { GenerativeModel } from '#lib/nn/decoding.js'
 import type { Module } from '#lib/nn/module.js'
 import type { Case } from './case.js'
 import { compare, type Comparison } from './compare.js'
-import { ids } from './models.js'
+import { ids } from './adapter.js'
 
 const camelCase = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 

@@ -9,7 +9,7 @@ import { tensor } from '#lib/tensor/create.js'
 import { scope } from '#lib/tensor/scope.js'
 import type { Case, Training } from './case.js'
 import { compare, largest, type Comparison } from './compare.js'
-import { shifted } from './models.js'
+import { shifted } from './adapter.js'
 
 function optimizerOf(t: Training, model: GPT2): Optimizer<{ learningRate: number }> {
   const decay = Number.parseFloat(t.weight_decay ?? '0')

@@ -1,0 +1,39 @@
+import { ConfigError } from '../errors.js'
+import { closest } from '../spelling.js'
+import type { Activation, GateActivation } from '../ops/codes.js'
+
+/** config.json of a model, under the names of transformers. */
+export type PretrainedConfig = Readonly<Record<string, unknown>>
+
+/**
+ * The configuration with defaults for what it does not say.
+ * @param usual options that change what is computed and have one value here @throws ConfigError for others, all listed, and for numbers that are none
+ */
+export function completed<C extends object>(model: string, config: PretrainedConfig, defaults: C, usual: PretrainedConfig = {}): C & PretrainedConfig {
+  const unsupported = Object.entries(usual).filter(([key, value]) => !same(config[key] ?? value, value)).map(([key]) => `${key}: ${JSON.stringify(config[key])}`)
+  if (unsupported.length > 0) throw new ConfigError(`${model}: ${unsupported.join(', ')} is not supported`)
+  const given = (value: unknown): boolean => value !== undefined && value !== null
+  const wrong = Object.entries(defaults).filter(([key, value]) => given(value) && given(config[key]) && typeof config[key] !== typeof value)
+  if (wrong.length > 0)
+    throw new ConfigError(`${model}: ${wrong.map(([key, value]) => `${key} is ${JSON.stringify(config[key])}, expected a ${typeof value}`).join('; ')}`)
+  return { ...defaults, ...Object.fromEntries(Object.entries(config).filter(([key, value]) => given(value) || !(key in defaults))) } as C & PretrainedConfig
+}
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b)
+
+/** Sizes that have to be positive whole numbers. @throws ConfigError */
+export function checkSizes(model: string, config: PretrainedConfig, ...keys: readonly string[]): void {
+  for (const key of keys)
+    if (!Number.isInteger(config[key]) || (config[key] as number) < 1) throw new ConfigError(`${model}: ${key} is ${JSON.stringify(config[key])}, expected a positive integer`)
+}
+
+const activationNames: Readonly<Record<string, Activation & GateActivation>> = {
+  gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu_fast: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu',
+}
+
+/** The activation that a configuration names. @throws ConfigError for one that is not known, with the nearest that is */
+export function activationOf(model: string, key: string, name: unknown): Activation & GateActivation {
+  if (typeof name === 'string' && Object.hasOwn(activationNames, name)) return activationNames[name]!
+  const known = Object.keys(activationNames), meant = closest(String(name), known)
+  throw new ConfigError(`${model}: ${key} is ${JSON.stringify(name)}${meant === undefined ? '' : `; do you mean ${meant}?`} Known are ${known.join(', ')}`)
+}

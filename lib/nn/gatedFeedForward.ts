@@ -1,0 +1,24 @@
+import type { GateActivation } from '../ops/codes.js'
+import { gatedActivation } from '../ops/gatedActivation.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { Linear } from './layers.js'
+import { Module } from './module.js'
+
+/** W(activation(x Gᵀ) · x Uᵀ): SwiGLU with 'silu', GEGLU with 'gelu' or 'geluTanh'. @see Shazeer 2020, https://arxiv.org/abs/2002.05202 */
+export class GatedFeedForward extends Module {
+  readonly gate_proj: Linear
+  readonly up_proj: Linear
+  readonly down_proj: Linear
+
+  /** @param std of the first weights */
+  constructor(width: number, inner: number, private readonly activation: GateActivation, std: number, { bias = false } = {}) {
+    super()
+    const options = { bias, initialization: { kind: 'normal', std } } as const
+    this.gate_proj = new Linear(width, inner, options)
+    this.up_proj = new Linear(width, inner, options)
+    this.down_proj = new Linear(inner, width, options)
+  }
+
+  /** @param x `[…, C]` */
+  forward(x: Tensor): Tensor { return this.down_proj.forward(gatedActivation(this.gate_proj.forward(x), this.up_proj.forward(x), this.activation)) }
+}

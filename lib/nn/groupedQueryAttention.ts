@@ -1,0 +1,80 @@
+import { ConfigError } from '../errors.js'
+import { attention, type AttentionOptions } from '../ops/attention.js'
+import { reshape } from '../ops/view.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { KeyValueCache } from './keyValueCache.js'
+import { Linear, RMSNorm } from './layers.js'
+import { Module } from './module.js'
+import type { Turn } from './rotaryPositions.js'
+
+export interface GroupedQueryOptions {
+  /** C */
+  width: number
+  /** H, of queries */
+  heads: number
+  /** G, of keys and values; divides `heads` */
+  groups: number
+  /** D */
+  headDim: number
+  /** Of queries, keys and values; default false. */
+  bias?: boolean
+  /** Of the output; default false. */
+  outputBias?: boolean
+  /** Epsilon of an RMS norm over each head of queries and keys, as in Qwen3; default: none. */
+  headNorm?: number | undefined
+  /** On attention weights; default 0. */
+  dropout?: number
+  /** A query sees so many positions, its own among them; 0 (default): all. */
+  window?: number
+  /** Standard deviation of the first weights. */
+  std: number
+}
+
+/** What a decoder layer is given besides its input. */
+export interface DecoderContext {
+  turn: Turn
+  keyPadding?: AttentionOptions['keyPadding']
+  cache?: KeyValueCache | undefined
+}
+
+/**
+ * Causal self-attention whose heads share keys and values in groups, with rotary positions: what LLaMA and its kin have.
+ * @see Ainslie et al. 2023, https://arxiv.org/abs/2305.13245
+ */
+export class GroupedQueryAttention extends Module {
+  readonly q_proj: Linear
+  readonly k_proj: Linear
+  readonly v_proj: Linear
+  readonly o_proj: Linear
+  readonly q_norm: RMSNorm | undefined
+  readonly k_norm: RMSNorm | undefined
+
+  constructor(private readonly options: GroupedQueryOptions) {
+    super()
+    const { width, heads, groups, headDim, bias = false, outputBias = false, headNorm, std } = options
+    if (heads % groups !== 0) throw new ConfigError(`attention: ${heads} heads of queries cannot share ${groups} heads of keys and values`)
+    const initialization = { kind: 'normal', std } as const
+    this.q_proj = new Linear(width, heads * headDim, { bias, initialization })
+    this.k_proj = new Linear(width, groups * headDim, { bias, initialization })
+    this.v_proj = new Linear(width, groups * headDim, { bias, initialization })
+    this.o_proj = new Linear(heads * headDim, width, { bias: outputBias, initialization })
+    this.q_norm = headNorm === undefined ? undefined : new RMSNorm(headDim, { eps: headNorm })
+    this.k_norm = headNorm === undefined ? undefined : new RMSNorm(headDim, { eps: headNorm })
+  }
+
+  /** @param x `[B, T, C]` */
+  forward(x: Tensor, context: DecoderContext): Tensor {
+    const { headDim } = this.options, [B, T] = x.shape as [number, number, number]
+    const heads = (projection: Linear): Tensor => reshape(projection.forward(x), [B, T, projection.outFeatures / headDim, headDim])
+    const q = heads(this.q_proj), k = heads(this.k_proj)
+    const y = turnedAttention(this.q_norm?.forward(q) ?? q, this.k_norm?.forward(k) ?? k, heads(this.v_proj), context,
+      { window: this.options.window ?? 0, dropout: this.training ? this.options.dropout ?? 0 : 0 })
+    return this.o_proj.forward(reshape(y, [B, T, this.o_proj.inFeatures]))
+  }
+}
+
+/** Causal attention of queries `[B, T, H, D]` over keys and values `[B, T, G, D]` and those in the cache; queries and keys are turned first. @returns `[B, T, H, D]` */
+export function turnedAttention(q: Tensor, k: Tensor, v: Tensor, { turn, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>): Tensor {
+  const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
+  return attention(turn(q), keys, values, { ...options, ...(keyPadding ? { keyPadding } : {}), causal: true })
+}

@@ -1,0 +1,59 @@
+import { ConfigError } from '../errors.js'
+import { contiguous } from '../ops/copy.js'
+import { rotary } from '../ops/rotary.js'
+import { tensor } from '../tensor/create.js'
+import { noGrad } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { Module } from './module.js'
+import { ropeFrequencies, type RopeParameters } from './rope.js'
+
+/** Turns the heads of queries or keys, `[B, T, H, D]`, by the angles of their positions. */
+export type Turn = (x: Tensor) => Tensor
+
+
+/** Rotary positions of a model: tables of cos and sin that grow with the sequence. Nothing is learned. */
+export class RotaryPositions extends Module {
+  /** R: how many coordinates of a head turn. */
+  readonly width: number
+  private cos: Tensor | undefined
+  private sin: Tensor | undefined
+  private frequencies: Float64Array | undefined
+
+  /** @param headDim D @throws ConfigError if the coordinates that turn are no pairs */
+  constructor(private readonly rope: RopeParameters, headDim: number, private readonly interleaved = false) {
+    super()
+    this.width = Math.trunc(headDim * rope.partialFactor)
+    if (this.width < 2 || this.width % 2 !== 0 || this.width > headDim)
+      throw new ConfigError(`rotary positions: ${this.width} of ${headDim} coordinates of a head turn, expected an even number from 2 to ${headDim}`)
+    for (const [name, factors] of [['short_factor', rope.shortFactor], ['long_factor', rope.longFactor]] as const)
+      if (rope.type === 'longrope' && factors.length !== this.width / 2)
+        throw new ConfigError(`rotary positions: ${name} has ${factors.length} numbers, expected ${this.width / 2}: one for each pair of coordinates that turn`)
+  }
+
+  /**
+   * @param start position of the first column, or those of all, `[B, T]` int32
+   * @param end length of the sequence so far: no position is as great
+   */
+  at(start: number | Tensor, end: number): Turn {
+    const { cos, sin } = this.table(end), positions = typeof start === 'number' ? start : contiguous(start)
+    return x => rotary(x, cos, sin, { positions, interleaved: this.interleaved })
+  }
+
+  private table(end: number): { cos: Tensor, sin: Tensor } {
+    const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end), held = this.cos?.shape[0] ?? 0
+    if (!this.cos || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
+      const length = Math.max(end, held < end ? 2 * held : held, 64)
+      this.cos?.dispose()
+      this.sin?.dispose()
+      this.cos = this.values(length, frequencies, angle => scale * Math.cos(angle))
+      this.sin = this.values(length, frequencies, angle => scale * Math.sin(angle))
+      this.frequencies = frequencies
+    }
+    return { cos: this.cos, sin: this.sin! }
+  }
+
+  private values(length: number, frequencies: Float64Array, of: (angle: number) => number): Tensor {
+    const half = frequencies.length
+    return noGrad(() => tensor(Float32Array.from({ length: length * half }, (_, i) => of(Math.floor(i / half) * frequencies[i % half]!)), [length, half]).keep())
+  }
+}

@@ -1,0 +1,4 @@
+import type { Adapter } from './adapter.js'
+import type { Case } from './case.js'
+
+export const encoderModels: Record<string, (c: Case) => Adapter> = {}
