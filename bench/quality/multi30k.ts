@@ -20,7 +20,7 @@ const { values } = parseArgs({
   },
 })
 if (!hasMulti30k(values.data)) {
-  console.error(`multi30k: no data in ${values.data}; expected its folders tok and raw. Give the folder with --data.`)
+  console.error(`multi30k: no data in ${values.data}; expected its folders bpe10k-en-de and raw. Give the folder with --data.`)
   process.exit(1)
 }
 const seeds = values.seeds.split(',').map(Number), threads = Math.max(1, Math.floor(availableParallelism() / seeds.length))

@@ -3,7 +3,7 @@ import { GatedFeedForward } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
-import { ropeParameters } from '../nn/rope.js'
+import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
@@ -128,6 +128,7 @@ export class Llama extends CausalLanguageModel {
   readonly config: LlamaConfig & PretrainedConfig
   readonly model: Decoder
   readonly lm_head: Linear | undefined
+  private readonly rope: RopeParameters
   private readonly rotary: RotaryPositions
 
   /** @throws ConfigError for what is not known or does not fit */
@@ -136,11 +137,13 @@ export class Llama extends CausalLanguageModel {
     const c = this.config = complete(config)
     this.model = new Decoder(c)
     this.lm_head = c.tie_word_embeddings ? undefined : new Linear(c.hidden_size, c.vocab_size, { bias: false, initialization: { kind: 'normal', std: c.initializer_range } })
-    this.rotary = new RotaryPositions(ropeParameters(c.model_type, c), c.head_dim)
+    this.rope = ropeParameters(c.model_type, c)
+    this.rotary = new RotaryPositions(this.rope, c.head_dim)
   }
 
   get vocabSize(): number { return this.config.vocab_size }
-  get maxPositions(): number { return this.config.max_position_embeddings }
+  /** What it was trained for; 'dynamic' positions stretch with the sequence. */
+  get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
   protected get layerCount(): number { return this.config.num_hidden_layers }
 
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {

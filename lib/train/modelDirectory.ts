@@ -8,6 +8,7 @@ import { ioError, systemCode } from '../io/ioError.js'
 import { cleanLeftovers } from '../io/leftovers.js'
 import { openSafetensors, saveSafetensors } from '../io/safetensorsShards.js'
 import { GPT2, type GPT2Config } from '../models/gpt2.js'
+import { Llama, type LlamaType } from '../models/llama.js'
 import { Transformer, type TransformerOptions } from '../models/transformer.js'
 import type { Module } from '../nn/module.js'
 import { Tokenizer } from '../text/tokenizer.js'
@@ -27,8 +28,18 @@ interface ModelKind {
   /** @throws ConfigError for a configuration that cannot be built */
   create(config: Json): Module
   /** The model's name of a tensor in a file; undefined for what files hold besides weights. */
-  nameOf(name: string): string | undefined
+  nameOf(name: string, model: Module): string | undefined
 }
+
+/** LLaMA and its kin; `architecture` is the class of transformers. */
+const llama = (type: LlamaType, architecture: string): ModelKind => ({
+  is: model => model instanceof Llama && model.config.model_type === type,
+  config: model => ({ architectures: [architecture], ...(model as Llama).config }),
+  create: ({ architectures, ...config }) => new Llama({ ...config, model_type: type }),
+  nameOf: (name, model) => name.endsWith('.rotary_emb.inv_freq') ? undefined   // which old files hold
+    : name === 'lm_head.weight' ? ((model as Llama).lm_head ? name : 'model.embed_tokens.weight')
+      : name.startsWith('model.') ? name : `model.${name}`,   // files of the bare LlamaModel
+})
 
 const kinds: Readonly<Record<string, ModelKind>> = {
   'warpweft-transformer': {
@@ -48,6 +59,10 @@ const kinds: Readonly<Record<string, ModelKind>> = {
       : name === 'lm_head.weight' ? 'transformer.wte.weight'
         : name.startsWith('transformer.') ? name : `transformer.${name}`,   // files of the bare GPT2Model
   },
+  'llama': llama('llama', 'LlamaForCausalLM'),
+  'mistral': llama('mistral', 'MistralForCausalLM'),
+  'qwen2': llama('qwen2', 'Qwen2ForCausalLM'),
+  'qwen3': llama('qwen3', 'Qwen3ForCausalLM'),
 }
 
 /** The half type that all of a model's weights were loaded in, which it is saved in again. */
@@ -76,7 +91,7 @@ export async function writeModel(folder: string, model: Module, tokenizer?: Save
 }
 
 /**
- * Loads a model directory: what `saveModel` or the trainer wrote, or GPT-2 of Hugging Face. The weights become float32.
+ * Loads a model directory: what `saveModel` or the trainer wrote, or GPT-2, LLaMA, Mistral, Qwen2 or Qwen3 of Hugging Face. The weights become float32.
  * @returns the model in evaluation mode; the tokenizer where the directory has one; config.json
  * @throws CheckpointError if something is missing or damaged, or weights and configuration do not fit; all that does not fit is listed
  */
@@ -109,7 +124,7 @@ async function loadWeights(directory: string, model: Module, kind: ModelKind): P
   try {
     const names = new Map<string, string>(), tied: [string, string][] = []
     for (const name of reader.tensors.keys()) {
-      const own = kind.nameOf(name)
+      const own = kind.nameOf(name, model)
       if (own === undefined) continue
       const other = names.get(own)
       if (other === undefined) names.set(own, name)
@@ -137,7 +152,7 @@ function configOf(model: Module, tokenizer: SavedTokenizer | undefined): Json {
   const own = (model as { config?: unknown }).config
   const config = found ? { model_type: found[0], ...found[1].config(model) }
     : { architectures: [model.constructor.name], ...(typeof own === 'object' ? own : {}) }
-  return { ...config, ...(found?.[0] === 'gpt2' ? specialIds(tokenizer) : {}) }
+  return { ...config, ...(found && found[0] !== 'warpweft-transformer' ? specialIds(tokenizer) : {}) }
 }
 
 /** As transformers' generation expects them in config.json. */

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Makes parity cases of causal language models of transformers: a small random model, inputs, and what it computes from them in float64.
+
+    python3 test/parity/make.py FOLDER                 every case of CASES
+    python3 test/parity/make.py FOLDER NAME [NAME …]   those
+
+Needs torch, transformers and safetensors. `npm run parity -- FOLDER/*` compares.
+"""
+import copy
+import json
+import os
+import sys
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+SIZES = dict(vocab_size=101, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+             max_position_embeddings=64, bos_token_id=0, eos_token_id=1, pad_token_id=1, tie_word_embeddings=False)
+
+
+def rope(kind, theta=10000.0, **options):
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": theta, **options}}
+
+
+# name: (class, options of its configuration beyond SIZES)
+CASES = {
+    "llama-biases": ("LlamaForCausalLM", dict(attention_bias=True, mlp_bias=True, head_dim=12, hidden_act="gelu")),
+    "llama-linear": ("LlamaForCausalLM", rope("linear", factor=4.0)),
+    "llama-dynamic": ("LlamaForCausalLM", dict(max_position_embeddings=12, **rope("dynamic", factor=2.0))),
+    "llama-yarn": ("LlamaForCausalLM", dict(head_dim=32, **rope("yarn", factor=4.0, original_max_position_embeddings=16))),
+    "llama-yarn-mscale": ("LlamaForCausalLM", dict(head_dim=32, **rope("yarn", factor=8.0, original_max_position_embeddings=32, beta_fast=16, beta_slow=2, mscale=0.7,
+                                                                      mscale_all_dim=1.0, truncate=False))),
+    "mistral-full": ("MistralForCausalLM", dict(sliding_window=None, head_dim=16)),
+    "qwen2-windows": ("Qwen2ForCausalLM", dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)),
+    "qwen3": ("Qwen3ForCausalLM", dict(head_dim=16)),
+    "qwen3-biases-windows": ("Qwen3ForCausalLM", dict(head_dim=8, attention_bias=True, use_sliding_window=True, sliding_window=4, max_window_layers=0, tie_word_embeddings=True)),
+}
+
+
+def generations():
+    greedy = dict(max_new_tokens=10, do_sample=False)
+    plain, left = {"input_ids": "input_ids"}, {"input_ids": "left.input_ids", "attention_mask": "left.attention_mask"}
+    for suffix, inputs in (("", plain), ("_left", left)):
+        yield {"name": "greedy" + suffix, "options": greedy, "inputs": inputs}
+        yield {"name": "beam3" + suffix, "options": {**greedy, "num_beams": 3}, "inputs": inputs}
+
+
+def make(folder, name):
+    kind, options = CASES[name]
+    Model = getattr(transformers, kind)
+    torch.manual_seed(sum(map(ord, name)))
+    model = Model(Model.config_class(**{**SIZES, **options})).eval()
+    with torch.no_grad():
+        for path, p in model.named_parameters():   # large enough that each of them matters; norms around 1
+            p.copy_(torch.randn_like(p) * 0.2 + (1.0 if "norm" in path else 0.0))
+    directory = os.path.join(folder, name)
+    model.save_pretrained(directory)
+    wide = copy.deepcopy(Model.from_pretrained(directory)).double().eval()   # what was saved, so that a weight that is lost is seen
+
+    fresh = copy.deepcopy(wide)   # 'dynamic' positions remember the longest sequence that a model has seen
+    lengths, T = [17, 11, 14], 17
+    ids = torch.randint(2, SIZES["vocab_size"], (3, T))
+    mask = torch.stack([(torch.arange(T) < n).int() for n in lengths])
+    ids = torch.where(mask.bool(), ids, torch.ones_like(ids))
+    labels = torch.where(mask.bool(), ids, torch.full_like(ids, -100))
+    left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
+    left = torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), torch.ones(3, 9, dtype=torch.long))
+    inputs = {"input_ids": ids, "attention_mask": mask, "labels": labels, "left.input_ids": left, "left.attention_mask": left_mask}
+
+    out = wide(input_ids=ids, attention_mask=mask, labels=labels)
+    out.loss.backward()
+    expected = {"logits": out.logits, "loss": out.loss} | {f"grad.{path}": p.grad for path, p in wide.named_parameters()}
+    chosen = list(generations())
+    for g in chosen:
+        given = {argument: inputs[stored] for argument, stored in g["inputs"].items()}
+        result = copy.deepcopy(fresh).generate(**given, **g["options"], return_dict_in_generate=True, output_scores=True)
+        expected[f"generate.{g['name']}.sequences"] = result.sequences
+        if getattr(result, "sequences_scores", None) is not None:
+            expected[f"generate.{g['name']}.sequences_scores"] = result.sequences_scores
+
+    flat = lambda tensors: {k: (v if v.is_floating_point() else v.int()).detach().to(torch.float32 if v.is_floating_point() else torch.int32).contiguous() for k, v in tensors.items()}
+    save_file(flat(inputs), os.path.join(directory, "inputs.safetensors"))
+    save_file(flat(expected), os.path.join(directory, "expected.safetensors"))
+    with open(os.path.join(directory, "case.json"), "w") as f:
+        json.dump({"name": name, "torch": torch.__version__, "transformers": transformers.__version__, "class": kind, "computed_in": "float64", "generate": chosen,
+                   "inputs": {k: list(v.shape) for k, v in inputs.items()}, "expected": sorted(expected)}, f, indent=1)
+    print(directory)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or any(name not in CASES for name in sys.argv[2:]):
+        sys.exit(f"usage: make.py FOLDER [NAME …]; names are {', '.join(CASES)}")
+    torch.set_num_threads(1)
+    for case in sys.argv[2:] or CASES:
+        make(sys.argv[1], case)
