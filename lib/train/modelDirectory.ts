@@ -34,7 +34,12 @@ interface ModelKind {
 /** LLaMA and its kin; `architecture` is the class of transformers. */
 const llama = (type: LlamaType, architecture: string): ModelKind => ({
   is: model => model instanceof Llama && model.config.model_type === type,
-  config: model => ({ architectures: [architecture], ...(model as Llama).config }),
+  config: model => {
+    const { layer_types, use_sliding_window, max_window_layers, sliding_window, ...config } = (model as Llama).config
+    // A key that its family does not have would make another model of it: to transformers a Mistral with layer_types is a Ministral.
+    const windows = type === 'llama' ? {} : type === 'mistral' ? { sliding_window } : { sliding_window, use_sliding_window, max_window_layers, ...(layer_types ? { layer_types } : {}) }
+    return { architectures: [architecture], ...config, ...windows }
+  },
   create: ({ architectures, ...config }) => new Llama({ ...config, model_type: type }),
   nameOf: (name, model) => name.endsWith('.rotary_emb.inv_freq') ? undefined   // which old files hold
     : name === 'lm_head.weight' ? ((model as Llama).lm_head ? name : 'model.embed_tokens.weight')

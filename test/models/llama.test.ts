@@ -89,6 +89,8 @@ describe('a directory', () => {
     const { model: loaded, config } = await loadModel(join(folder, 'model'))
     expect(logits(loaded as Llama, ...tokens)).toEqual(logits(model, ...tokens))
     expect(config['model_type']).toBe(model.config.model_type)
+    expect(Object.keys(config).filter(key => /window|layer_types/.test(key))).toEqual(
+      { llama: [], mistral: ['sliding_window'] }[model.config.model_type as string] ?? ['sliding_window', 'use_sliding_window', 'max_window_layers'])
     model.dispose()
     loaded.dispose()
   })
