@@ -97,6 +97,9 @@ function everything(): void {
   ops.uniform([7])
   const qkv = ones([2, 3, 12, 2], { requiresGrad: true }), [q, k, v] = ops.split(qkv, 4, 2) as [Tensor, Tensor, Tensor]
   train(ops.attention(q, k, v, { causal: true, keyPadding: ones([2, 3], { dtype: 'bool' }), bias: ones([4, 3, 3], { requiresGrad: true }), dropout: 0.5 }))
+  const angles = ones([9, 1]), places = tensor([[0, 8, 3], [1, 1, 2]], null, { dtype: 'int32' })
+  train(ops.rotary(q, angles, angles, { positions: 2 }))
+  train(ops.rotary(k, angles, angles, { positions: places, interleaved: true }))
   const packed = ones([1, 6, 2, 8], { requiresGrad: true }), offsets = tensor([0, 2, 6], null, { dtype: 'int32' })
   train(ops.attention(packed, packed, packed, { queryOffsets: offsets, keyOffsets: offsets, window: 2 }))
   const model = new Linear(3, 2), ema = new ExponentialMovingAverage(model, 0.9)
