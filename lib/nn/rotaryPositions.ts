@@ -10,7 +10,6 @@ import { ropeFrequencies, type RopeParameters } from './rope.js'
 /** Turns the heads of queries or keys, `[B, T, H, D]`, by the angles of their positions. */
 export type Turn = (x: Tensor) => Tensor
 
-
 /** Rotary positions of a model: tables of cos and sin that grow with the sequence. Nothing is learned. */
 export class RotaryPositions extends Module {
   /** R: how many coordinates of a head turn. */
@@ -40,7 +39,10 @@ export class RotaryPositions extends Module {
   }
 
   private table(end: number): { cos: Tensor, sin: Tensor } {
-    const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end), held = this.cos?.shape[0] ?? 0
+    const held = this.cos?.shape[0] ?? 0
+    // Every step of a generation comes here: only these two kinds have other frequencies for another length.
+    if (this.cos && held >= end && !['dynamic', 'longrope'].includes(this.rope.type)) return { cos: this.cos, sin: this.sin! }
+    const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end)
     if (!this.cos || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
       const length = Math.max(end, held < end ? 2 * held : held, 64)
       this.cos?.dispose()
