@@ -17,6 +17,8 @@ export class RotaryPositions extends Module {
   private cos: Tensor | undefined
   private sin: Tensor | undefined
   private frequencies: Float64Array | undefined
+  /** The length that the frequencies are for. */
+  private end = 0
 
   /** @param headDim D @throws ConfigError if the coordinates that turn are no pairs */
   constructor(private readonly rope: RopeParameters, headDim: number, private readonly interleaved = false) {
@@ -34,14 +36,17 @@ export class RotaryPositions extends Module {
    * @param end length of the sequence so far: no position is as great
    */
   at(start: number | Tensor, end: number): Turn {
-    const { cos, sin } = this.table(end), positions = typeof start === 'number' ? start : contiguous(start)
-    return x => rotary(x, cos, sin, { positions, interleaved: this.interleaved })
+    const positions = typeof start === 'number' ? start : contiguous(start)
+    return x => {
+      const { cos, sin } = this.table(end)   // asked for at each use: a layer that is recomputed may come after a longer sequence has made the table anew
+      return rotary(x, cos, sin, { positions, interleaved: this.interleaved })
+    }
   }
 
   private table(end: number): { cos: Tensor, sin: Tensor } {
     const held = this.cos?.shape[0] ?? 0
-    // Every step of a generation comes here: only these two kinds have other frequencies for another length.
-    if (this.cos && held >= end && !['dynamic', 'longrope'].includes(this.rope.type)) return { cos: this.cos, sin: this.sin! }
+    // Every layer of every step comes here: only these two kinds have other frequencies for another length.
+    if (this.cos && held >= end && (end === this.end || !['dynamic', 'longrope'].includes(this.rope.type))) return { cos: this.cos, sin: this.sin! }
     const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end)
     if (!this.cos || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
       const length = Math.max(end, held < end ? 2 * held : held, 64)
@@ -51,6 +56,7 @@ export class RotaryPositions extends Module {
       this.sin = this.values(length, frequencies, angle => scale * Math.sin(angle))
       this.frequencies = frequencies
     }
+    this.end = end
     return { cos: this.cos, sin: this.sin! }
   }
 

@@ -7,9 +7,8 @@ import { makeFolder } from '../io/folders.js'
 import { ioError, systemCode } from '../io/ioError.js'
 import { cleanLeftovers } from '../io/leftovers.js'
 import { openSafetensors, saveSafetensors } from '../io/safetensorsShards.js'
-import { GPT2, type GPT2Config } from '../models/gpt2.js'
-import { Llama, type LlamaType } from '../models/llama.js'
-import { Transformer, type TransformerOptions } from '../models/transformer.js'
+import type { PretrainedClass } from '../models/pretrained.js'
+import { classFor, classOf, modelTypes } from '../models/registry.js'
 import type { Module } from '../nn/module.js'
 import { Tokenizer } from '../text/tokenizer.js'
 import type { SavedTokenizer } from './task.js'
@@ -20,55 +19,6 @@ import { loadParameters, tensorsToSave } from './weights.js'
 
 export type SavedDtype = 'float32' | 'float16' | 'bfloat16'
 type Json = Readonly<Record<string, unknown>>
-
-interface ModelKind {
-  /** Whether a module is such a model. */
-  is(model: Module): boolean
-  config(model: Module): Json
-  /** @throws ConfigError for a configuration that cannot be built */
-  create(config: Json): Module
-  /** The model's name of a tensor in a file; undefined for what files hold besides weights. */
-  nameOf(name: string, model: Module): string | undefined
-}
-
-/** LLaMA and its kin; `architecture` is the class of transformers. */
-const llama = (type: LlamaType, architecture: string): ModelKind => ({
-  is: model => model instanceof Llama && model.config.model_type === type,
-  config: model => {
-    const { layer_types, use_sliding_window, max_window_layers, sliding_window, ...config } = (model as Llama).config
-    // A key that its family does not have would make another model of it: to transformers a Mistral with layer_types is a Ministral.
-    const windows = type === 'llama' ? {} : type === 'mistral' ? { sliding_window } : { sliding_window, use_sliding_window, max_window_layers, ...(layer_types ? { layer_types } : {}) }
-    return { architectures: [architecture], ...config, ...windows }
-  },
-  create: ({ architectures, ...config }) => new Llama({ ...config, model_type: type }),
-  nameOf: (name, model) => name.endsWith('.rotary_emb.inv_freq') ? undefined   // which old files hold
-    : name === 'lm_head.weight' ? ((model as Llama).lm_head ? name : 'model.embed_tokens.weight')
-      : name.startsWith('model.') ? name : `model.${name}`,   // files of the bare LlamaModel
-})
-
-const kinds: Readonly<Record<string, ModelKind>> = {
-  'warpweft-transformer': {
-    is: model => model instanceof Transformer,
-    config: model => ({ architectures: ['Transformer'], ...(model as Transformer).config }),
-    create: ({ architectures, ...config }) => new Transformer(config as unknown as TransformerOptions),
-    nameOf: name => name,
-  },
-  'gpt2': {
-    is: model => model instanceof GPT2,
-    config: model => {
-      const c = (model as GPT2).config
-      return { architectures: ['GPT2LMHeadModel'], ...c, n_ctx: c.n_positions, tie_word_embeddings: true }
-    },
-    create: config => new GPT2(gpt2Config(config)),
-    nameOf: name => /(^|\.)attn\.(masked_)?bias$/.test(name) ? undefined   // the causal mask, which old files hold
-      : name === 'lm_head.weight' ? 'transformer.wte.weight'
-        : name.startsWith('transformer.') ? name : `transformer.${name}`,   // files of the bare GPT2Model
-  },
-  'llama': llama('llama', 'LlamaForCausalLM'),
-  'mistral': llama('mistral', 'MistralForCausalLM'),
-  'qwen2': llama('qwen2', 'Qwen2ForCausalLM'),
-  'qwen3': llama('qwen3', 'Qwen3ForCausalLM'),
-}
 
 /** The half type that all of a model's weights were loaded in, which it is saved in again. */
 const loadedDtypes = new WeakMap<Module, SavedDtype>()
@@ -96,18 +46,17 @@ export async function writeModel(folder: string, model: Module, tokenizer?: Save
 }
 
 /**
- * Loads a model directory: what `saveModel` or the trainer wrote, or GPT-2, LLaMA, Mistral, Qwen2 or Qwen3 of Hugging Face. The weights become float32.
+ * Loads a model directory: what `saveModel` or the trainer wrote, or one of Hugging Face whose `model_type` is known (`models/registry.ts`). The weights become float32.
  * @returns the model in evaluation mode; the tokenizer where the directory has one; config.json
  * @throws CheckpointError if something is missing or damaged, or weights and configuration do not fit; all that does not fit is listed
  */
 export async function loadModel(directory: string): Promise<{ model: Module, tokenizer: Tokenizer | undefined, config: Json }> {
-  const config = await readConfig(directory), type = config['model_type']
-  const kind = typeof type === 'string' && Object.hasOwn(kinds, type) ? kinds[type] : undefined
+  const config = await readConfig(directory), kind = classFor(config)
   if (!kind) {
-    throw new CheckpointError(`${join(directory, 'config.json')}: model_type is ${JSON.stringify(type) ?? 'missing'}; `
-      + `known are ${Object.keys(kinds).join(', ')}.`)
+    throw new CheckpointError(`${join(directory, 'config.json')}: model_type is ${JSON.stringify(config['model_type']) ?? 'missing'}; `
+      + `known are ${modelTypes.join(', ')}.`)
   }
-  const { model_type, torch_dtype, dtype, warpweft_version, ...own } = config
+  const { model_type, architectures, torch_dtype, dtype, warpweft_version, ...own } = config
   const model = create(kind, own, directory)
   try {
     await loadWeights(directory, model, kind)
@@ -124,7 +73,7 @@ export async function loadModel(directory: string): Promise<{ model: Module, tok
 }
 
 /** Copies the weights of a directory into a model of its kind. @throws CheckpointError that lists all that does not fit */
-async function loadWeights(directory: string, model: Module, kind: ModelKind): Promise<void> {
+async function loadWeights(directory: string, model: Module, kind: PretrainedClass): Promise<void> {
   const reader = await openSafetensors(directory)
   try {
     const names = new Map<string, string>(), tied: [string, string][] = []
@@ -153,11 +102,10 @@ async function loadWeights(directory: string, model: Module, kind: ModelKind): P
 
 /** config.json of a model; of a module that is none of ours, as much as it says of itself. */
 function configOf(model: Module, tokenizer: SavedTokenizer | undefined): Json {
-  const found = Object.entries(kinds).find(([, kind]) => kind.is(model))
-  const own = (model as { config?: unknown }).config
-  const config = found ? { model_type: found[0], ...found[1].config(model) }
-    : { architectures: [model.constructor.name], ...(typeof own === 'object' ? own : {}) }
-  return { ...config, ...(found && found[0] !== 'warpweft-transformer' ? specialIds(tokenizer) : {}) }
+  const found = classOf(model), own = (model as { config?: unknown }).config
+  if (!found) return { architectures: [model.constructor.name], ...(typeof own === 'object' ? own : {}) }
+  const { model_type, ...config } = found.config(model)
+  return { model_type: found.modelType, architectures: [found.architecture], ...config, ...(found.modelType === 'warpweft-transformer' ? {} : specialIds(tokenizer)) }
 }
 
 /** As transformers' generation expects them in config.json. */
@@ -166,20 +114,7 @@ function specialIds(tokenizer: SavedTokenizer | undefined): Json {
   return Object.fromEntries(Object.entries({ bos_token_id: bosId, eos_token_id: eosId, pad_token_id: padId }).filter(([, id]) => id !== undefined))
 }
 
-const gpt2Keys: readonly (keyof GPT2Config)[] = [
-  'vocab_size', 'n_positions', 'n_embd', 'n_layer', 'n_head', 'n_inner', 'activation_function', 'resid_pdrop', 'embd_pdrop', 'attn_pdrop',
-  'layer_norm_epsilon', 'initializer_range',
-]
-
-/** Variations of GPT-2 that compute something else. @throws ConfigError for those that are not built */
-function gpt2Config(config: Json): Partial<GPT2Config> {
-  const unsupported = Object.entries({ scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false, add_cross_attention: false, tie_word_embeddings: true })
-    .filter(([key, usual]) => config[key] !== undefined && config[key] !== usual).map(([key]) => `${key}: ${String(config[key])}`)
-  if (unsupported.length > 0) throw new ConfigError(`GPT2: ${unsupported.join(', ')} is not supported`)
-  return Object.fromEntries(gpt2Keys.filter(key => config[key] !== undefined).map(key => [key, config[key]]))
-}
-
-function create(kind: ModelKind, config: Json, directory: string): Module {
+function create(kind: PretrainedClass, config: Json, directory: string): Module {
   try {
     return kind.create(config)
   } catch (cause) {
