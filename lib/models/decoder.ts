@@ -73,10 +73,15 @@ export abstract class Decoder extends Module {
   /** Hidden states of the next tokens of a sequence, whose earlier ones are in the caches of `state`. */
   advance(ids: Tensor, state: DecoderState): Tensor { return this.hidden(ids, state.next(ids.shape[1]!)) }
 
-  /** x through all layers; with `activationCheckpointing` each is computed again in the backward pass. */
-  protected through<L>(layers: readonly L[], x: Tensor, { caches }: DecoderStep, forward: (layer: L, x: Tensor, cache: KeyValueCache | undefined) => Tensor): Tensor {
+  /**
+   * x through all layers; with `activationCheckpointing` each is computed again in the backward pass.
+   * @param bias of the attention scores in every layer; it outlives the pass where a layer is computed again
+   */
+  protected through<L>(layers: readonly L[], x: Tensor, { caches }: DecoderStep,
+    forward: (layer: L, x: Tensor, cache: KeyValueCache | undefined, bias: Tensor | undefined) => Tensor, bias?: Tensor): Tensor {
     for (const [i, layer] of layers.entries())
-      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(y => forward(layer, y, undefined), x) : forward(layer, x, caches?.[i])
+      x = this.activationCheckpointing && x.requiresGrad && !caches
+        ? checkpoint((y, again) => forward(layer, y!, undefined, again), ...(bias ? [x, bias] : [x])) : forward(layer, x, caches?.[i], bias)
     return x
   }
 }

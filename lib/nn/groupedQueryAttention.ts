@@ -32,8 +32,11 @@ export interface GroupedQueryOptions {
 
 /** What a decoder layer is given besides its input. */
 export interface DecoderContext {
-  turn: Turn
-  keyPadding?: AttentionOptions['keyPadding']
+  /** Of rotary positions. */
+  turn?: Turn | undefined
+  /** Of the scores: ALiBi. */
+  bias?: Tensor | undefined
+  keyPadding?: Tensor | undefined
   cache?: KeyValueCache | undefined
 }
 
@@ -73,8 +76,8 @@ export class GroupedQueryAttention extends Module {
   }
 }
 
-/** Causal attention of queries `[B, T, H, D]` over keys and values `[B, T, G, D]` and those in the cache; queries and keys are turned first. @returns `[B, T, H, D]` */
-export function turnedAttention(q: Tensor, k: Tensor, v: Tensor, { turn, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>): Tensor {
+/** Causal attention of queries `[B, T, H, D]` over keys and values `[B, T, G, D]` and those in the cache; with rotary positions queries and keys are turned first. @returns `[B, T, H, D]` */
+export function turnedAttention(q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>): Tensor {
   const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
-  return attention(turn(q), keys, values, { ...options, ...(keyPadding ? { keyPadding } : {}), causal: true })
+  return attention(turn(q), keys, values, { ...options, ...(keyPadding ? { keyPadding } : {}), ...(bias ? { bias } : {}), causal: true })
 }

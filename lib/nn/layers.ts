@@ -42,15 +42,16 @@ export class Embedding extends Module {
   }
 }
 
-/** Layer normalisation over the last dimension (Ba, Kiros, Hinton 2016). */
+/** Layer normalisation over the last dimension (Ba, Kiros, Hinton 2016). With `affine: false` nothing is learned. */
 export class LayerNorm extends Module {
-  readonly weight: Parameter
+  readonly weight: Parameter | undefined
   readonly bias: Parameter | undefined
 
-  constructor(readonly width: number, readonly options: { eps?: number, bias?: boolean } = {}) {
+  constructor(readonly width: number, readonly options: { eps?: number, bias?: boolean, affine?: boolean } = {}) {
     super()
-    this.weight = new Parameter([width], { kind: 'ones' })
-    this.bias = options.bias === false ? undefined : new Parameter([width], { kind: 'zeros' })
+    const { affine = true, bias = affine } = options
+    this.weight = affine ? new Parameter([width], { kind: 'ones' }) : undefined
+    this.bias = bias ? new Parameter([width], { kind: 'zeros' }) : undefined
   }
 
   forward(x: Tensor): Tensor { return layerNorm(x, this.weight, this.bias, { eps: this.options.eps ?? 1e-5 }) }

@@ -1,5 +1,8 @@
+import { sub } from '../ops/add.js'
 import { binaryOps } from '../ops/codes.js'
 import { cast } from '../ops/copy.js'
+import { cumsum } from '../ops/cumsum.js'
+import { mul } from '../ops/mul.js'
 import { slice } from '../ops/view.js'
 import { full } from '../tensor/create.js'
 import { native } from '../tensor/native.js'
@@ -48,6 +51,14 @@ export class PromptMask {
     this.tokens.dispose()
     this.positions.dispose()
   }
+}
+
+/** How many tokens stand before each column, `[B, S]` float32; 0 for padding. @param mask `[B, S]`, 1 where there is a token */
+export function tokenPositions(mask: Tensor): Tensor {
+  return noGrad(() => scope(() => {
+    const tokens = cast(mask, 'float32')   // whole numbers up to 2^24
+    return mul(sub(cumsum(tokens), 1), tokens)
+  }))
 }
 
 function extended(mask: Tensor, capacity: number): { tokens: Tensor, positions: Tensor } {

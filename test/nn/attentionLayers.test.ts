@@ -45,7 +45,7 @@ function attended(m: MultiHeadAttention, x: Tensor, source: Tensor, visible?: Te
 
 function normed(n: LayerNorm, x: Tensor): Tensor {
   const centered = ops.sub(x, ops.mean(x, -1, { keepDim: true }))
-  return ops.add(ops.mul(ops.mul(centered, ops.rsqrt(ops.add(ops.mean(ops.square(centered), -1, { keepDim: true }), 1e-5))), n.weight), n.bias!)
+  return ops.add(ops.mul(ops.mul(centered, ops.rsqrt(ops.add(ops.mean(ops.square(centered), -1, { keepDim: true }), 1e-5))), n.weight!), n.bias!)
 }
 
 const fed = (l: { linear1: Linear, linear2: Linear }, x: Tensor): Tensor =>
