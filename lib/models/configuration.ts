@@ -24,6 +24,13 @@ export function completed<C extends object>(
   return { ...defaults, ...Object.fromEntries(said) } as C & PretrainedConfig
 }
 
+/** The configuration under a family's own names: transformers takes the common ones as well (`attribute_map`), and where both are given these count. */
+export function renamed(config: PretrainedConfig, names: Readonly<Record<string, string>>): PretrainedConfig {
+  const own = Object.entries(config).filter(([key]) => !Object.hasOwn(names, key))
+  const given = Object.entries(names).filter(([key]) => config[key] !== undefined && config[key] !== null)
+  return { ...Object.fromEntries(own), ...Object.fromEntries(given.map(([key, name]) => [name, config[key]])) }
+}
+
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b)
 
 /** Sizes that have to be positive whole numbers. @throws ConfigError */

@@ -1,11 +1,18 @@
+import { bloomClasses } from './bloom.js'
+import { falconClasses } from './falcon.js'
 import { gpt2Classes } from './gpt2.js'
+import { gptjClasses } from './gptj.js'
+import { gptNeoxClasses } from './gptNeox.js'
 import { llamaClasses } from './llama.js'
+import { optClasses } from './opt.js'
 import type { PretrainedClass, Task } from './pretrained.js'
 import { transformerClasses } from './transformer.js'
 import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
-export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses]
+export const pretrainedClasses: readonly PretrainedClass[] = [
+  ...transformerClasses, ...gpt2Classes, ...llamaClasses, ...optClasses, ...gptNeoxClasses, ...gptjClasses, ...bloomClasses, ...falconClasses,
+]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 

@@ -45,4 +45,6 @@ const family = (name: string) => ({
 export const causalModels: Readonly<Record<string, Run<never>>> = {
   GPT2LMHeadModel: causal, LlamaForCausalLM: causal, MistralForCausalLM: causal, Qwen2ForCausalLM: causal, Qwen3ForCausalLM: causal,
   ...family('GPT2'), ...family('Llama'), ...family('Mistral'), ...family('Qwen2'), ...family('Qwen3'),
+  OPTForCausalLM: causal, GPTNeoXForCausalLM: causal, GPTJForCausalLM: causal, BloomForCausalLM: causal, FalconForCausalLM: causal,
+  ...family('OPT'), ...family('GPTNeoX'), ...family('GPTJ'), ...family('Bloom'), ...family('Falcon'),
 }

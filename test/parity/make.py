@@ -13,7 +13,7 @@ import sys
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 SIZES = dict(vocab_size=101, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=64, bos_token_id=0, eos_token_id=1, pad_token_id=1, tie_word_embeddings=False)
@@ -24,6 +24,8 @@ def rope(kind, theta=10000.0, **options):
 
 
 GPT2 = dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=56, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+OPT = dict(ffn_dim=56, dropout=0.0)
+RW = dict(alibi=True, bias=True, multi_query=False, parallel_attn=False)
 
 # name: (class, options of its configuration beyond SIZES[, of its inputs])
 CASES = {
@@ -58,6 +60,48 @@ CASES = {
     "qwen3-sequence": ("Qwen3ForSequenceClassification", dict(head_dim=16, num_labels=3)),
     "qwen3-tokens": ("Qwen3ForTokenClassification", dict(head_dim=16)),
     "qwen3-answers": ("Qwen3ForQuestionAnswering", dict(head_dim=16)),
+    "opt-tied-no-padding": ("OPTForCausalLM", dict(tie_word_embeddings=True, pad_token_id=None, activation_function="gelu", **OPT)),
+    "opt-350m": ("OPTForCausalLM", dict(do_layer_norm_before=False, word_embed_proj_dim=20, tie_word_embeddings=True, activation_function="gelu_new", **OPT)),
+    "opt-wide-embedding": ("OPTForCausalLM", dict(word_embed_proj_dim=40, activation_function="silu", **OPT)),
+    "opt-bare": ("OPTForCausalLM", dict(enable_bias=False, layer_norm_elementwise_affine=False, _remove_final_layer_norm=True, activation_function="gelu", **OPT)),
+    "opt-layers": ("OPTModel", OPT),
+    "opt-sequence": ("OPTForSequenceClassification", dict(num_labels=3, word_embed_proj_dim=24, activation_function="gelu", **OPT), dict(left=True)),
+    "opt-answers": ("OPTForQuestionAnswering", dict(word_embed_proj_dim=24, activation_function="gelu", **OPT)),
+    "gpt-neox-sequential": ("GPTNeoXForCausalLM", dict(use_parallel_residual=False, attention_bias=False, rotary_pct=0.5, rotary_emb_base=500, hidden_act="gelu_new", layer_norm_eps=1e-3)),
+    "gpt-neox-tied-quarter": ("GPTNeoXForCausalLM", dict(tie_word_embeddings=True, num_attention_heads=2)),
+    "gpt-neox-linear": ("GPTNeoXForCausalLM", dict(rotary_pct=1.0, rope_scaling={"type": "linear", "factor": 3.0})),
+    "gpt-neox-dynamic": ("GPTNeoXForCausalLM", dict(max_position_embeddings=12, use_parallel_residual=False, **rope("dynamic", factor=2.0, partial_rotary_factor=0.5))),
+    "gpt-neox-yarn": ("GPTNeoXForCausalLM", dict(num_attention_heads=2, **rope("yarn", factor=4.0, original_max_position_embeddings=16, partial_rotary_factor=0.75))),
+    "gpt-neox-layers": ("GPTNeoXModel", {}),
+    "gpt-neox-sequence": ("GPTNeoXForSequenceClassification", dict(num_labels=3)),
+    "gpt-neox-tokens": ("GPTNeoXForTokenClassification", dict(num_labels=3)),
+    "gpt-neox-answers": ("GPTNeoXForQuestionAnswering", dict(use_parallel_residual=False)),
+    "gptj": ("GPTJForCausalLM", dict(rotary_dim=4, n_inner=56)),
+    "gptj-tied-whole": ("GPTJForCausalLM", dict(rotary_dim=16, num_attention_heads=2, tie_word_embeddings=True, activation_function="gelu", layer_norm_epsilon=1e-3)),
+    "gptj-layers": ("GPTJModel", dict(rotary_dim=6)),
+    "gptj-sequence": ("GPTJForSequenceClassification", dict(rotary_dim=2, num_labels=3)),
+    "gptj-answers": ("GPTJForQuestionAnswering", dict(rotary_dim=4)),
+    "bloom": ("BloomForCausalLM", dict(tie_word_embeddings=True)),
+    "bloom-behind-norms": ("BloomForCausalLM", dict(apply_residual_connection_post_layernorm=True, n_embed=36, num_attention_heads=6, layer_norm_epsilon=1e-3)),
+    "bloom-exact": ("BloomForCausalLM", dict(pretraining_tp=2, slow_but_exact=True, num_attention_heads=1)),
+    "bloom-ranks": ("BloomForCausalLM", dict(pretraining_tp=4, num_attention_heads=16)),
+    "bloom-layers": ("BloomModel", {}),
+    "bloom-sequence": ("BloomForSequenceClassification", dict(num_labels=4), dict(mask=False)),
+    "bloom-tokens": ("BloomForTokenClassification", dict(num_labels=3)),
+    "bloom-answers": ("BloomForQuestionAnswering", {}),
+    "falcon-7b-biases": ("FalconForCausalLM", dict(bias=True, tie_word_embeddings=True, ffn_hidden_size=56, activation="gelu_new", **rope("linear", factor=2.0))),
+    "falcon-40b": ("FalconForCausalLM", dict(new_decoder_architecture=True, num_kv_heads=2, layer_norm_epsilon=1e-3)),
+    "falcon-11b": ("FalconForCausalLM", dict(new_decoder_architecture=True, num_kv_heads=1, num_ln_in_parallel_attn=1, bias=True, **rope("default", theta=500.0))),
+    "falcon-40b-alibi": ("FalconForCausalLM", dict(new_decoder_architecture=True, alibi=True, hidden_size=36, num_attention_heads=6, num_kv_heads=3)),
+    "falcon-rw": ("FalconForCausalLM", dict(tie_word_embeddings=True, **RW)),
+    "falcon-rw-six-heads": ("FalconForCausalLM", dict(hidden_size=36, num_attention_heads=6, activation="silu", num_ln_in_parallel_attn=2, **RW)),
+    "falcon-sequential-one-key": ("FalconForCausalLM", dict(parallel_attn=False, max_position_embeddings=12, **rope("dynamic", factor=2.0))),
+    "falcon-parallel-own-keys": ("FalconForCausalLM", dict(multi_query=False, num_ln_in_parallel_attn=1)),
+    "falcon-alibi-one-key": ("FalconForCausalLM", dict(alibi=True)),
+    "falcon-layers": ("FalconModel", dict(alibi=True)),
+    "falcon-sequence": ("FalconForSequenceClassification", dict(num_labels=3), dict(mask=False)),
+    "falcon-tokens": ("FalconForTokenClassification", dict(num_labels=3, new_decoder_architecture=True, num_kv_heads=4)),
+    "falcon-answers": ("FalconForQuestionAnswering", dict(bias=True)),
 }
 
 
@@ -115,8 +159,11 @@ def make(folder, name):
     expected = {k: out[k] for k in ("logits", "start_logits", "end_logits", "last_hidden_state", "loss", "aux_loss") if out.get(k) is not None}
     if "loss" in expected:
         out.loss.backward()
-        expected |= {f"grad.{path}": p.grad for path, p in wide.named_parameters() if p.grad is not None}
+        stored = load_file(os.path.join(directory, "model.safetensors"))   # GPT-NeoX has another name for its output in files
+        expected |= {f"grad.{path if path in stored else path.replace('lm_head', 'embed_out')}": p.grad for path, p in wide.named_parameters() if p.grad is not None}
     chosen = list(generations()) if "left.input_ids" in inputs else []
+    # BLOOM's softmax is in float32 whatever the model is in, and there the mask of a float64 model is infinite: padding in front would be NaN.
+    fresh = fresh.float() if "Bloom" in kind else fresh
     for g in chosen:
         given = {argument: inputs[stored] for argument, stored in g["inputs"].items()}
         result = copy.deepcopy(fresh).generate(**given, **g["options"], return_dict_in_generate=True, output_scores=True)
