@@ -182,7 +182,10 @@ export const gptNeoxClasses: readonly PretrainedClass[] = [
   pretrainedClass({
     architecture: 'GPTNeoXForCausalLM', modelType: 'gpt_neox', task: 'causal-lm', prefix: 'gpt_neox', Model: GPTNeoX, config: configuration, ignored: inOldFiles,
     // Files have embed_out, transformers from version 5 on has lm_head in memory.
-    tied: ({ embed_out }) => embed_out ? { 'lm_head.weight': 'embed_out.weight' } : { 'lm_head.weight': 'gpt_neox.embed_in.weight', 'embed_out.weight': 'gpt_neox.embed_in.weight' },
+    tied: ({ embed_out }) => {
+      const embedding = 'gpt_neox.embed_in.weight'
+      return embed_out ? { 'lm_head.weight': 'embed_out.weight' } : { 'lm_head.weight': embedding, 'embed_out.weight': embedding }
+    },
   }),
   layers, ...headClasses(layers),
 ]

@@ -51,7 +51,8 @@ function complete(config: PretrainedConfig): GPTJConfig & PretrainedConfig {
   checkSizes('GPTJ', { ...c, n_inner: c.n_inner ?? 4 * c.n_embd }, 'vocab_size', 'n_positions', 'n_embd', 'n_layer', 'n_head', 'n_inner')
   if (c.n_embd % c.n_head !== 0) throw new ConfigError(`GPTJ: n_embd ${c.n_embd} is not a multiple of n_head ${c.n_head}`)
   const R = config['rotary_dim'] === null ? NaN : c.rotary_dim, D = c.n_embd / c.n_head
-  if (!(R >= 2 && R % 2 === 0 && R <= D)) throw new ConfigError(`GPTJ: rotary_dim is ${JSON.stringify(config['rotary_dim'] === null ? null : c.rotary_dim)}, expected an even number from 2 to ${D}, the width of a head`)
+  if (!(R >= 2 && R % 2 === 0 && R <= D))
+    throw new ConfigError(`GPTJ: rotary_dim is ${config['rotary_dim'] === null ? null : R}, expected an even number from 2 to ${D}, the width of a head`)
   return c
 }
 

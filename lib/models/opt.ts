@@ -128,8 +128,10 @@ class Positions extends Module {
 
   /** Adds them to the last columns of a sequence, x `[B, T, C]`. */
   forward(x: Tensor, { start, end, keyPadding }: DecoderStep): Tensor {
-    if (!keyPadding && end > this.length) throw new ShapeError(`OPT: the sequence has ${end} tokens, the model was built for at most ${this.length}. Cut the text, or build the model with more positions`)
-    if (!keyPadding) return add(x, cast(slice(this.weight, 0, start as number + 2, end + 2), x.dtype))
+    if (!keyPadding) {
+      if (end > this.length) throw new ShapeError(`OPT: the sequence has ${end} tokens, the model was built for at most ${this.length}. Cut the text, or build the model with more positions`)
+      return add(x, cast(slice(this.weight, 0, start as number + 2, end + 2), x.dtype))
+    }
     const rows = noGrad(() => slice(cast(add(add(tokenPositions(keyPadding), cast(keyPadding, 'float32')), 1), 'int32'), 1, end - x.shape[1]!, end))
     return add(x, embedding(rows, this.weight, { dtype: x.dtype }))
   }
@@ -184,7 +186,10 @@ export class OPTModel extends Decoder {
   }
 }
 
-/** OPT (Zhang et al. 2022, https://arxiv.org/abs/2205.01068): GPT-3 rebuilt in the open, with learned positions and ReLU; layers normalise what they take (OPT-350m: what they give). */
+/**
+ * OPT (Zhang et al. 2022, https://arxiv.org/abs/2205.01068): GPT-3 rebuilt in the open, with learned positions and ReLU; layers normalise what they take
+ * (OPT-350m: what they give).
+ */
 export class OPT extends CausalLanguageModel {
   readonly config: OPTConfig & PretrainedConfig
   readonly model: OPTModel

@@ -76,8 +76,13 @@ export class GroupedQueryAttention extends Module {
   }
 }
 
-/** Causal attention of queries `[B, T, H, D]` over keys and values `[B, T, G, D]` and those in the cache; with rotary positions queries and keys are turned first. @returns `[B, T, H, D]` */
-export function turnedAttention(q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>): Tensor {
+/**
+ * Causal attention of queries `[B, T, H, D]` over keys and values `[B, T, G, D]` and those in the cache; with rotary positions queries and keys are turned first.
+ * @returns `[B, T, H, D]`
+ */
+export function turnedAttention(
+  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>,
+): Tensor {
   const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
   return attention(turn(q), keys, values, { ...options, ...(keyPadding ? { keyPadding } : {}), ...(bias ? { bias } : {}), causal: true })
 }
