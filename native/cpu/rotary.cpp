@@ -1,7 +1,7 @@
 #include "ops/rotary.hpp"
 
 #include "cpu/kernel.hpp"
-#include "cpu/simd/lanes.hpp"
+#include "cpu/simd/pairs.hpp"
 
 namespace warpweft::cpu::WW_ISA {
 namespace {
@@ -20,12 +20,11 @@ template <class T> WW_INLINE void turnHalves(const T* x, T* y, const float* cos,
 
 // One head whose neighbours turn against each other.
 template <class T> WW_INLINE void turnNeighbours(const T* x, T* y, const float* cos, const float* sin, int64_t half, bool inverse, bool accumulate) {
-  for (int64_t i = 0; i < half; i++) {
-    const float a = toFloat(x[2 * i]), b = toFloat(x[2 * i + 1]), c = cos[i], s = inverse ? -sin[i] : sin[i];
-    const float first = accumulate ? toFloat(y[2 * i]) : 0.f, second = accumulate ? toFloat(y[2 * i + 1]) : 0.f;
-    y[2 * i] = fromFloat<T>(a * c - b * s + first);
-    y[2 * i + 1] = fromFloat<T>(b * c + a * s + second);
-  }
+  const F32 signs = inverse ? zero() - alternating() : alternating();
+  eachVector(2 * half, [&](int64_t i, auto lanes) WW_ALWAYS {
+    const F32 v = load(x + i, lanes), c = forPairs(cos + i / 2, lanes), s = forPairs(sin + i / 2, lanes) * signs;
+    put(y + i, fma(v, c, swapped(v) * s), accumulate, lanes);
+  });
 }
 
 template <class T> void turn(const Rotary& a, Context& c) {
