@@ -23,4 +23,5 @@ export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './models/ll
 export { Transformer, type TransformerConfig, type TransformerOptions } from './models/transformer.js'
 export * from './text/index.js'
 export * from './generate/index.js'
+export * from './hub/index.js'
 export * from './train/index.js'

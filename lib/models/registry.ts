@@ -22,3 +22,6 @@ export function classFor(config: { readonly model_type?: unknown, readonly archi
   const wanted = Array.isArray(config.architectures) ? config.architectures as unknown[] : []
   return ofType.find(({ architecture }) => wanted.includes(architecture)) ?? ofType[0]
 }
+
+/** What models of a type can be loaded for. */
+export const tasksOf = (modelType: string): readonly Task[] => [...new Set(pretrainedClasses.filter(known => known.modelType === modelType).map(({ task }) => task))]
