@@ -24,4 +24,5 @@ export { Transformer, type TransformerConfig, type TransformerOptions } from './
 export * from './text/index.js'
 export * from './generate/index.js'
 export * from './hub/index.js'
+export * from './pipelines/index.js'
 export * from './train/index.js'
