@@ -27,7 +27,7 @@ export function checkSizes(model: string, config: PretrainedConfig, ...keys: rea
     if (!Number.isInteger(config[key]) || (config[key] as number) < 1) throw new ConfigError(`${model}: ${key} is ${JSON.stringify(config[key])}, expected a positive integer`)
 }
 
-const activationNames: Readonly<Record<string, Activation & GateActivation>> = {
+export const activationNames: Readonly<Record<string, Activation & GateActivation>> = {
   gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu_fast: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu',
 }
 
