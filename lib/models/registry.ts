@@ -1,4 +1,5 @@
 import { bertClasses } from './bert.js'
+import { distilbertClasses } from './distilbert.js'
 import { gpt2Classes } from './gpt2.js'
 import { llamaClasses } from './llama.js'
 import type { PretrainedClass, Task } from './pretrained.js'
@@ -7,7 +8,7 @@ import { transformerClasses } from './transformer.js'
 import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
-export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bertClasses, ...robertaClasses]
+export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bertClasses, ...robertaClasses, ...distilbertClasses]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 
