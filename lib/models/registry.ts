@@ -1,3 +1,4 @@
+import { albertClasses } from './albert.js'
 import { bertClasses } from './bert.js'
 import { distilbertClasses } from './distilbert.js'
 import { gpt2Classes } from './gpt2.js'
@@ -8,7 +9,8 @@ import { transformerClasses } from './transformer.js'
 import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
-export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bertClasses, ...robertaClasses, ...distilbertClasses]
+export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bertClasses, ...robertaClasses, ...distilbertClasses,
+  ...albertClasses]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 
