@@ -1,6 +1,7 @@
 import { albertClasses } from './albert.js'
 import { bertClasses } from './bert.js'
 import { distilbertClasses } from './distilbert.js'
+import { electraClasses } from './electra.js'
 import { gpt2Classes } from './gpt2.js'
 import { llamaClasses } from './llama.js'
 import type { PretrainedClass, Task } from './pretrained.js'
@@ -10,7 +11,7 @@ import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
 export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bertClasses, ...robertaClasses, ...distilbertClasses,
-  ...albertClasses]
+  ...albertClasses, ...electraClasses]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 
