@@ -18,8 +18,30 @@ export { backward } from './autograd/backward.js'
 export { checkpoint } from './autograd/checkpoint.js'
 export { type CustomOp, customOp } from './autograd/customOp.js'
 export { gradcheck, type GradcheckOptions } from './autograd/gradcheck.js'
+export {
+  AlbertForMaskedLM, AlbertForMultipleChoice, AlbertForPreTraining, AlbertForQuestionAnswering, AlbertForSequenceClassification, AlbertForTokenClassification, type AlbertConfig,
+  AlbertModel, type AlbertPreTrainingOutput,
+} from './models/albert.js'
+export {
+  type BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForNextSentencePrediction, BertForPreTraining, BertForQuestionAnswering, BertForSequenceClassification,
+  BertForTokenClassification, BertLMHeadModel, BertModel, type BertPreTrainingOutput,
+} from './models/bert.js'
+export {
+  type DistilBertConfig, DistilBertForMaskedLM, DistilBertForMultipleChoice, DistilBertForQuestionAnswering, DistilBertForSequenceClassification,
+  DistilBertForTokenClassification, DistilBertModel,
+} from './models/distilbert.js'
+export {
+  type ElectraConfig, ElectraForCausalLM, ElectraForMaskedLM, ElectraForMultipleChoice, ElectraForPreTraining, ElectraForQuestionAnswering,
+  ElectraForSequenceClassification, ElectraForTokenClassification, ElectraModel,
+} from './models/electra.js'
+export type { EncoderInputs } from './models/encoder.js'
+export type { EncoderLossOptions, LabelledBatch, QuestionAnsweringBatch, QuestionAnsweringOutput } from './models/encoderModel.js'
 export { GPT2, type GPT2Config, GPT2Model } from './models/gpt2.js'
 export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './models/llama.js'
+export {
+  type RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM, RobertaForMultipleChoice, RobertaForQuestionAnswering, RobertaForSequenceClassification,
+  RobertaForTokenClassification, RobertaModel, type RobertaType,
+} from './models/roberta.js'
 export { Transformer, type TransformerConfig, type TransformerOptions } from './models/transformer.js'
 export * from './text/index.js'
 export * from './generate/index.js'

@@ -40,6 +40,9 @@ export class RobertaModel extends BertEncoder {
     super(c, { pooler, positionPadding: c.pad_token_id! })
   }
 
+  /** Tokens of a text: the positions up to that of padding are for none. */
+  override get maxPositions(): number { return this.config.max_position_embeddings - this.config.pad_token_id! - 1 }
+
   /** In a generation they are counted from 0 on instead, which is what transformers does. */
   protected override embed(ids: Tensor, step: EncoderStep): Tensor {
     const given = step.caches !== undefined || typeof step.start !== 'number'
