@@ -1,11 +1,15 @@
+import { bartClasses } from './bart.js'
 import { gpt2Classes } from './gpt2.js'
 import { llamaClasses } from './llama.js'
+import { marianClasses } from './marian.js'
+import { mbartClasses } from './mbart.js'
+import { pegasusClasses } from './pegasus.js'
 import type { PretrainedClass, Task } from './pretrained.js'
 import { transformerClasses } from './transformer.js'
 import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
-export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses]
+export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bartClasses, ...mbartClasses, ...marianClasses, ...pegasusClasses]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 
