@@ -5,11 +5,12 @@ import { marianClasses } from './marian.js'
 import { mbartClasses } from './mbart.js'
 import { pegasusClasses } from './pegasus.js'
 import type { PretrainedClass, Task } from './pretrained.js'
+import { t5Classes } from './t5.js'
 import { transformerClasses } from './transformer.js'
 import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
-export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bartClasses, ...mbartClasses, ...marianClasses, ...pegasusClasses]
+export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bartClasses, ...mbartClasses, ...marianClasses, ...pegasusClasses, ...t5Classes]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 

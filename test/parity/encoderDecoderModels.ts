@@ -4,6 +4,7 @@ import type { EncoderDecoder, Seq2SeqLanguageModel, Seq2SeqMasks } from '#lib/mo
 import type { Task } from '#lib/models/pretrained.js'
 import { pretrainedClasses } from '#lib/models/registry.js'
 import type { SourceClassifier, SourceQuestionAnswering } from '#lib/models/sourceClassifier.js'
+import type { T5EncoderModel, T5ForTokenClassification } from '#lib/models/t5.js'
 import type { Transformer } from '#lib/models/transformer.js'
 import { crossEntropy } from '#lib/ops/crossEntropy.js'
 import { tensor } from '#lib/tensor/create.js'
@@ -59,10 +60,21 @@ const causal: Run<CausalLanguageModel> = (c, model) => {
   return { logits, ...given(c, 'labels', () => crossEntropy(logits, ids(c, 'labels'))) }
 }
 
-const families = ['bart', 'mbart', 'marian', 'pegasus']
-const runs: Partial<Record<Task, Run<never>>> = { 'base': layers, 'seq2seq-lm': seq2seq, 'sequence-classification': classifier, 'question-answering': answering, 'causal-lm': causal }
+const encoder: Run<T5EncoderModel> = (c, model) => ({ last_hidden_state: model.forward(ids(c, 'input_ids'), { attentionMask: optional(c, 'attention_mask') }) })
+
+const tokens: Run<T5ForTokenClassification> = (c, model) => {
+  const logits = model.forward(ids(c, 'input_ids'), { attentionMask: optional(c, 'attention_mask') })
+  return { logits, ...given(c, 'labels', () => crossEntropy(logits, ids(c, 'labels'))) }
+}
+
+const families = ['bart', 'mbart', 'marian', 'pegasus', 't5', 'mt5']
+const runs: Partial<Record<Task, Run<never>>> = {
+  'base': layers, 'seq2seq-lm': seq2seq, 'sequence-classification': classifier, 'question-answering': answering, 'causal-lm': causal,
+  'token-classification': tokens,
+}
 
 export const encoderDecoderModels: Readonly<Record<string, Run<never>>> = {
   'torch.nn.Transformer': torchTransformer,
   ...Object.fromEntries(pretrainedClasses.filter(({ modelType, task }) => families.includes(modelType) && runs[task]).map(({ architecture, task }) => [architecture, runs[task]!])),
+  T5EncoderModel: encoder, MT5EncoderModel: encoder,
 }
