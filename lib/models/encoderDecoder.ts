@@ -97,7 +97,7 @@ export function shiftedAround(labels: Tensor, pad: number): Tensor {
 }
 
 /** What such a model is trained on. */
-export interface Seq2SeqBatch extends Seq2SeqMasks {
+export interface LabelledTargets extends Seq2SeqMasks {
   /** `[B, S]` */
   source: Tensor
   /** `[B, T]`; default: the labels, shifted right. */
@@ -118,7 +118,7 @@ export abstract class Seq2SeqLanguageModel extends EncoderDecoder implements Gen
   forward(source: Tensor, target: Tensor, masks: Seq2SeqMasks = {}): Tensor { return this.project(this.states(source, target, masks)) }
 
   /** Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Without `decoderInput` the labels are shifted right. */
-  loss({ source, decoderInput, labels, ...masks }: Seq2SeqBatch, { labelSmoothing = 0, reduction = 'mean' }: { labelSmoothing?: number, reduction?: 'mean' | 'sum' } = {}): Tensor {
+  loss({ source, decoderInput, labels, ...masks }: LabelledTargets, { labelSmoothing = 0, reduction = 'mean' }: { labelSmoothing?: number, reduction?: 'mean' | 'sum' } = {}): Tensor {
     return scope(() => crossEntropy(this.forward(source, decoderInput ?? this.shiftRight(labels), masks), labels, { labelSmoothing, reduction }))
   }
 
