@@ -42,6 +42,14 @@ export {
   type RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM, RobertaForMultipleChoice, RobertaForQuestionAnswering, RobertaForSequenceClassification,
   RobertaForTokenClassification, RobertaModel, type RobertaType,
 } from './models/roberta.js'
+export { BartForCausalLM, BartForConditionalGeneration, BartForQuestionAnswering, BartForSequenceClassification, BartModel } from './models/bart.js'
+export type { BartConfig, BartType } from './models/bartConfiguration.js'
+export { MarianForCausalLM, MarianModel, MarianMTModel } from './models/marian.js'
+export { MBartForCausalLM, MBartForConditionalGeneration, MBartForQuestionAnswering, MBartForSequenceClassification, MBartModel } from './models/mbart.js'
+export { PegasusForCausalLM, PegasusForConditionalGeneration, PegasusModel } from './models/pegasus.js'
+export {
+  type T5Config, T5EncoderModel, T5ForConditionalGeneration, T5ForQuestionAnswering, T5ForSequenceClassification, T5ForTokenClassification, T5Model, type T5Type,
+} from './models/t5.js'
 export { Transformer, type TransformerConfig, type TransformerOptions } from './models/transformer.js'
 export * from './text/index.js'
 export * from './generate/index.js'

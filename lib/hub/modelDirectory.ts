@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError, TokenizerError } from '../errors.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
-import { writeJsonAtomic } from '../io/atomicFile.js'
+import { writeFileAtomic } from '../io/atomicFile.js'
 import { listedCheckpoints } from '../io/checkpointList.js'
 import { makeFolder } from '../io/folders.js'
 import { ioError, systemCode } from '../io/ioError.js'
@@ -15,6 +15,7 @@ import type { Module } from '../nn/module.js'
 import { withoutValues } from '../nn/parameter.js'
 import { Tokenizer } from '../text/tokenizer.js'
 import { hasTokenizer } from '../text/vocabularyFiles.js'
+import { configText } from './configText.js'
 import { type Leniency, loadParameters, type LoadReport, tensorsToSave } from './weights.js'
 
 // A model directory, as Hugging Face has them: config.json, whose "model_type" says what the model is, model.safetensors, and tokenizer.json.
@@ -68,7 +69,7 @@ export async function saveModel(directory: string, model: Module, tokenizer?: Sa
 /** The files of a model, into a folder that exists. */
 export async function writeModel(folder: string, model: Module, tokenizer?: SavedTokenizer, { maxShardBytes, ...options }: SaveOptions = {}): Promise<void> {
   const dtype = options.dtype ?? loadedDtypes.get(model) ?? 'float32'
-  await writeJsonAtomic(join(folder, 'config.json'), { ...configOf(model, tokenizer), torch_dtype: dtype })
+  await writeFileAtomic(join(folder, 'config.json'), configText({ ...configOf(model, tokenizer), torch_dtype: dtype }))
   if (tokenizer) await saveTokenizer(folder, tokenizer)
   // As transformers marks them: it refuses files that do not say of which library their layout is.
   await saveSafetensors(folder, tensorsToSave(model.stateDict(), dtype), { metadata: { format: 'pt' }, ...(maxShardBytes === undefined ? {} : { maxShardBytes }) })

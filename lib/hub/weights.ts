@@ -23,16 +23,17 @@ export interface Leniency {
 export interface LoadReport { drawn: string[], unused: string[] }
 
 /**
- * Reads the parameters of a model from a file. Names and shapes are compared before anything is changed.
+ * Reads the parameters of a model from a file. Names and shapes are compared before anything is changed. Layers that share a parameter get one each where the
+ * file has several that differ, as in transformers: configurations of T5 say that the output layer is tied, files may have one of its own.
  * @param names the model's names of the file's tensors; default: they are the same
- * @throws CheckpointError that lists all that is missing, unexpected or of another shape, or stored twice with different values
+ * @throws CheckpointError that lists all that is missing, unexpected or of another shape, or stored twice with different values under one name of the model
  */
 export async function loadParameters(
   model: Module, reader: TensorReader, names?: ReadonlyMap<string, string>, { otherHead = false, otherSizes = false }: Leniency = {},
 ): Promise<LoadReport> {
   const given = names ?? new Map([...reader.tensors.keys()].map(name => [name, name]))
   const every = new Map(model.namedParameters({ once: false })), problems: string[] = []
-  const filled = new Map<Parameter, string>(), refused = new Set<Parameter>(), twice: [string, string][] = []
+  const files = new Map<string, string>(), filled = new Set<Parameter>(), refused = new Set<Parameter>(), twice: [string, string][] = []
   const report: LoadReport = { drawn: [], unused: [] }
   for (const [inFile, name] of given) {
     const { shape } = reader.tensors.get(inFile)!, p = every.get(name), sizes = `[${shape.join(', ')}]`
@@ -43,11 +44,14 @@ export async function loadParameters(
       refused.add(p)
       if (otherSizes) report.unused.push(inFile)
       else problems.push(`${inFile} is ${sizes}, the model has [${p.shape.join(', ')}]`)
-    } else if (filled.has(p)) twice.push([filled.get(p)!, inFile])
-    else filled.set(p, inFile)
+    } else if (files.has(name)) twice.push([files.get(name)!, inFile])
+    else {
+      filled.add(p)
+      files.set(name, inFile)
+    }
   }
   for (const [name, p] of model.namedParameters()) {
-    if (filled.has(p)) continue
+    if (filled.has(p) || p.optional) continue
     if (otherHead || refused.has(p)) report.drawn.push(name)
     else problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
   }
@@ -58,15 +62,27 @@ export async function loadParameters(
       + 'Were they saved from another configuration?')
   }
   for (const [one, other] of twice) {
-    const [a, b] = [await reader.float32(one), await reader.float32(other)]
-    if (a.some((value, i) => value !== b[i])) {
+    if (await differ(reader, one, other)) {
       throw new CheckpointError(`${reader.path}: ${one} and ${other} differ, but the model has one weight for both. `
         + 'An output layer of its own is not supported.')
     }
   }
-  for (const [p, inFile] of filled) await fill(p, reader, inFile)
+  const sources = new Map<Parameter, string>()
+  for (const [name, p] of every) {   // in the model's order: the first name is that of the embedding, which stays
+    const inFile = files.get(name), other = sources.get(p)
+    if (inFile === undefined) continue
+    if (other === undefined) sources.set(p, inFile)
+    else if (await differ(reader, inFile, other)) sources.set(model.untie(name), inFile)
+  }
+  for (const [p, inFile] of sources) await fill(p, reader, inFile)
   for (const [, p] of model.namedParameters()) p.drawMissing()
   return report
+}
+
+/** Whether two tensors of a file, of one shape, have other values. */
+async function differ(reader: TensorReader, one: string, other: string): Promise<boolean> {
+  const a = await reader.float32(one), b = await reader.float32(other)
+  return a.some((value, i) => value !== b[i])
 }
 
 const partElements = 1 << 21

@@ -2,16 +2,24 @@ import { albertClasses } from './albert.js'
 import { bertClasses } from './bert.js'
 import { distilbertClasses } from './distilbert.js'
 import { electraClasses } from './electra.js'
+import { bartClasses } from './bart.js'
 import { gpt2Classes } from './gpt2.js'
 import { llamaClasses } from './llama.js'
+import { marianClasses } from './marian.js'
+import { mbartClasses } from './mbart.js'
+import { pegasusClasses } from './pegasus.js'
 import type { PretrainedClass, Task } from './pretrained.js'
 import { robertaClasses } from './roberta.js'
+import { t5Classes } from './t5.js'
 import { transformerClasses } from './transformer.js'
 import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
-export const pretrainedClasses: readonly PretrainedClass[] = [...transformerClasses, ...gpt2Classes, ...llamaClasses, ...bertClasses, ...robertaClasses, ...distilbertClasses,
-  ...albertClasses, ...electraClasses]
+export const pretrainedClasses: readonly PretrainedClass[] = [
+  ...transformerClasses, ...gpt2Classes, ...llamaClasses,
+  ...bertClasses, ...robertaClasses, ...distilbertClasses, ...albertClasses, ...electraClasses,
+  ...bartClasses, ...mbartClasses, ...marianClasses, ...pegasusClasses, ...t5Classes,
+]
 
 export const modelTypes: readonly string[] = [...new Set(pretrainedClasses.map(({ modelType }) => modelType))]
 

@@ -72,7 +72,8 @@ export abstract class Module {
   stateDict(): Map<string, Parameter> { return new Map(this.namedParameters()) }
 
   /**
-   * Copies values into the parameters. All that does not fit is listed in one error, and nothing is changed then.
+   * Copies values into the parameters. All that does not fit is listed in one error, and nothing is changed then. Layers that share a parameter get one each
+   * where the values have several that differ, as in transformers.
    * @param values float32 values by name
    * @throws CheckpointError if names are missing or unexpected (unless `strict` is false), or shapes differ
    */
@@ -89,9 +90,27 @@ export abstract class Module {
         if (p.shape.length !== shape.length || p.shape.some((n, d) => n !== shape[d])) problems.push(`${name} is [${shape.join(', ')}], the model has [${p.shape.join(', ')}]`)
       }
     }
-    if (strict) for (const [name, p] of this.namedParameters()) if (!given.has(p)) problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
+    if (strict) for (const [name, p] of this.namedParameters()) if (!given.has(p) && !p.optional) problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
     if (problems.length) throw new CheckpointError(`the weights do not fit the model. ${problems.join('; ')}. Was it saved from another configuration?`)
+    const first = new Map<Parameter, Float32Array>()
+    for (const [name, p] of every) {   // in the model's order: the first name is that of the embedding, which stays
+      const data = values.get(name)?.data, other = first.get(p)
+      if (!data) continue
+      if (!other) first.set(p, data)
+      else if (data.some((value, i) => value !== other[i])) every.set(name, this.untie(name))
+    }
     for (const [name, { data }] of values) every.get(name)?.assign(data)
+  }
+
+  /** Gives the layer that has the parameter `name` one of its own, where it shares it with others. @throws ConfigError if there is none of that name */
+  untie(name: string): Parameter {
+    const at = name.lastIndexOf('.'), module = new Map(this.namedModules()).get(name.slice(0, Math.max(at, 0))), key = name.slice(at + 1)
+    const shared = (module as unknown as Record<string, unknown> | undefined)?.[key]
+    if (!(shared instanceof Parameter)) throw new ConfigError(`untie: there is no parameter ${name}`)
+    const own = new Parameter(shared.shape, { kind: 'zeros' })
+    own.requiresGrad = shared.requiresGrad
+    Object.assign(module!, { [key]: own })
+    return own
   }
 
   /** Frees the parameters and everything else that the module owns. */

@@ -71,6 +71,8 @@ export function withoutValues<T>(create: () => T): T {
 
 /** A trainable float32 tensor that belongs to its module: no scope frees it. Assign it to a property of a Module and it is found by name. */
 export class Parameter extends Tensor {
+  /** Whether files may lack it: then its first values are those that it should have. */
+  optional = false
   /** How the values are to be drawn that `withoutValues` has left out. */
   private awaited: Initialization | undefined
 

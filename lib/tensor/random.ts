@@ -30,6 +30,8 @@ export const generator = {
   nextCall(): number { return call++ },
   /** Seed and number of the next parameter to be initialised: each has a stream of its own. */
   nextParameter(): { seed: number, index: number } { return { seed, index: parameter++ } },
+  /** What names a random choice of the host within the step, so that it comes again when the step does. */
+  nextChoice(): { seed: number, step: number, call: number } { return { seed, step, call: call++ } },
   /** Begins micro-step `n`: the same n gives the same masks. */
   startStep(n: number): void {
     step = n
