@@ -13,6 +13,7 @@ import type { PretrainedClass, Task } from '../models/pretrained.js'
 import { classFor, classOf, modelTypes, tasksOf } from '../models/registry.js'
 import type { Module } from '../nn/module.js'
 import { withoutValues } from '../nn/parameter.js'
+import { registerWriter, type SavedTokenizer, type SaveOptions } from '../nn/saving.js'
 import { Tokenizer } from '../text/tokenizer.js'
 import { hasTokenizer } from '../text/vocabularyFiles.js'
 import { configText } from './configText.js'
@@ -20,17 +21,8 @@ import { type Leniency, loadParameters, type LoadReport, tensorsToSave } from '.
 
 // A model directory, as Hugging Face has them: config.json, whose "model_type" says what the model is, model.safetensors, and tokenizer.json.
 
-export type SavedDtype = 'float32' | 'float16' | 'bfloat16'
-
-/** What a model directory needs of a tokenizer: to write its files into a folder. */
-export interface SavedTokenizer { save(directory: string): Promise<void> }
-
-export interface SaveOptions {
-  /** Of the weights. Default: the one that the model was loaded in, else float32. */
-  dtype?: SavedDtype
-  /** Larger models are written in several files, with an index. Default 5e9. */
-  maxShardBytes?: number
-}
+export type { SavedTokenizer, SaveOptions } from '../nn/saving.js'
+export type SavedDtype = NonNullable<SaveOptions['dtype']>
 
 export interface LoadOptions {
   /** Load into the class of this task, whatever the directory was saved from: a head that it lacks is drawn anew, one that it has besides is left. */
@@ -65,6 +57,8 @@ export async function saveModel(directory: string, model: Module, tokenizer?: Sa
     await atomicDirectory(directory, folder => writeModel(folder, model, tokenizer, options))
   }
 }
+
+registerWriter(saveModel)
 
 /** The files of a model, into a folder that exists. */
 export async function writeModel(folder: string, model: Module, tokenizer?: SavedTokenizer, { maxShardBytes, ...options }: SaveOptions = {}): Promise<void> {

@@ -1,6 +1,7 @@
 import { CheckpointError, ConfigError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 import { Parameter } from './parameter.js'
+import { type SavedTokenizer, type SaveOptions, writeDirectory } from './saving.js'
 
 /**
  * Base class of layers and models. Parameters and submodules are properties: `this.norm = new LayerNorm(…)`, or arrays of modules. Their names are the paths of
@@ -112,6 +113,17 @@ export abstract class Module {
     Object.assign(module!, { [key]: own })
     return own
   }
+
+  /**
+   * Writes config.json and model.safetensors, and with `tokenizer` its files, as transformers reads them.
+   * @throws CheckpointError if the system refuses
+   */
+  savePretrained(directory: string, { tokenizer, ...options }: SaveOptions & { tokenizer?: SavedTokenizer } = {}): Promise<void> {
+    return writeDirectory(directory, this, tokenizer, options)
+  }
+
+  /** As `savePretrained`. */
+  save_pretrained(directory: string, options: SaveOptions & { tokenizer?: SavedTokenizer } = {}): Promise<void> { return this.savePretrained(directory, options) }
 
   /** Frees the parameters and everything else that the module owns. */
   dispose(): void {

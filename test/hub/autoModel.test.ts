@@ -1,7 +1,6 @@
 import { describe, expect, jest, test } from '@jest/globals'
 import { CheckpointError, ConfigError } from '#lib/errors.js'
 import { AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification } from '#lib/hub/autoModel.js'
-import '#lib/hub/methods.js'
 import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 import { openSafetensors } from '#lib/io/safetensorsShards.js'
 import { GPT2, GPT2Model } from '#lib/models/gpt2.js'

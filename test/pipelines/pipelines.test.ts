@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
 import { CheckpointError, ConfigError, DataError } from '#lib/errors.js'
-import '#lib/hub/methods.js'
 import { GPT2, GPT2Model } from '#lib/models/gpt2.js'
 import { Llama } from '#lib/models/llama.js'
 import { Module } from '#lib/nn/module.js'
