@@ -52,7 +52,8 @@ export async function generate(
     })
     const newTokens = found.map(beam => beam.tokens)
     return {
-      sequences: rectangle(prompt, newTokens, pad), newTokens, sequencesScores: found.map(beam => beam.score),
+      // transformers takes a padding token of 0 for none where there are beams, and fills with the end token.
+      sequences: rectangle(prompt, newTokens, pad || (plan.ends[0] ?? 0)), newTokens, sequencesScores: found.map(beam => beam.score),
       ...(outputScores ? { logprobs: found.map(beam => beam.logprobs) } : {}), ...(plan.doSample ? { seed } : {}),
     }
   } finally {

@@ -45,7 +45,7 @@ export async function readInputs(model: GenerativeModel, inputs: GenerationInput
   if (mask && (mask.length !== given.length || mask.some((row, i) => row.length !== given[i]!.length))) {
     throw new ShapeError(`attentionMask is ${describe(mask)}, expected the shape of inputIds, which is ${describe(given)}`)
   }
-  requireTokens(given, model.vocabSize, 'inputIds')
+  requireTokens(given, model.sourceVocabSize ?? model.vocabSize, 'inputIds')
   if (!model.isEncoderDecoder) {
     if (inputs.decoderInputIds !== undefined) {
       throw new ConfigError('decoderInputIds is for models with an encoder; put the beginning of the text into inputIds.')

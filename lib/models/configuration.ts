@@ -45,7 +45,7 @@ export function paddingOf(config: PretrainedConfig): { paddingIndex?: number } {
   return typeof pad === 'number' ? { paddingIndex: pad < 0 ? pad + (rows as number) : pad } : {}
 }
 
-const activationNames: Readonly<Record<string, Activation & GateActivation>> = {
+export const activationNames: Readonly<Record<string, Activation & GateActivation>> = {
   gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu_fast: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu',
 }
 

@@ -7,13 +7,13 @@ import { Module } from '../nn/module.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import type { Activation } from '../ops/codes.js'
 import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { type ActivatedLinear, activatedLinear } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
+import { checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -101,17 +101,17 @@ class Attention extends Module {
 class MLP extends Module {
   readonly dense_h_to_4h: Linear
   readonly dense_4h_to_h: Linear
-  private readonly activation: Activation
+  private readonly activated: ActivatedLinear
 
   constructor(c: FalconConfig) {
     super()
     const options = { bias: c.bias, initialization: { kind: 'normal', std: c.initializer_range } } as const
     this.dense_h_to_4h = new Linear(c.hidden_size, c.ffn_hidden_size, options)
     this.dense_4h_to_h = new Linear(c.ffn_hidden_size, c.hidden_size, options)
-    this.activation = activationOf('Falcon', 'activation', c.activation)
+    this.activated = activatedLinear('Falcon', 'activation', c.activation)
   }
 
-  forward(x: Tensor): Tensor { return this.dense_4h_to_h.forward(this.dense_h_to_4h.forward(x, this.activation)) }
+  forward(x: Tensor): Tensor { return this.dense_4h_to_h.forward(this.activated(this.dense_h_to_4h, x)) }
 }
 
 /** Norms are those that its arrangement has: one for both sublayers, one each side by side (`ln_attn`, `ln_mlp`), or one each in turn. */

@@ -6,13 +6,13 @@ import { Module } from '../nn/module.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import type { Activation } from '../ops/codes.js'
 import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { type ActivatedLinear, activatedLinear } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -80,17 +80,17 @@ class Attention extends Module {
 class MLP extends Module {
   readonly dense_h_to_4h: Linear
   readonly dense_4h_to_h: Linear
-  private readonly activation: Activation
+  private readonly activated: ActivatedLinear
 
   constructor(c: GPTNeoXConfig) {
     super()
     const initialization = { kind: 'normal', std: c.initializer_range } as const
     this.dense_h_to_4h = new Linear(c.hidden_size, c.intermediate_size, { initialization })
     this.dense_4h_to_h = new Linear(c.intermediate_size, c.hidden_size, { initialization })
-    this.activation = activationOf('GPTNeoX', 'hidden_act', c.hidden_act)
+    this.activated = activatedLinear('GPTNeoX', 'hidden_act', c.hidden_act)
   }
 
-  forward(x: Tensor): Tensor { return this.dense_4h_to_h.forward(this.dense_h_to_4h.forward(x, this.activation)) }
+  forward(x: Tensor): Tensor { return this.dense_4h_to_h.forward(this.activated(this.dense_h_to_4h, x)) }
 }
 
 class Layer extends Module {

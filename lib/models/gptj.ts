@@ -6,13 +6,13 @@ import { Parameter } from '../nn/parameter.js'
 import { ropeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import type { Activation } from '../ops/codes.js'
 import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { type ActivatedLinear, activatedLinear } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
+import { checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -82,17 +82,17 @@ class Attention extends Module {
 class MLP extends Module {
   readonly fc_in: Linear
   readonly fc_out: Linear
-  private readonly activation: Activation
+  private readonly activated: ActivatedLinear
 
   constructor(c: GPTJConfig) {
     super()
     const F = c.n_inner ?? 4 * c.n_embd, initialization = { kind: 'normal', std: c.initializer_range } as const
     this.fc_in = new Linear(c.n_embd, F, { initialization })
     this.fc_out = new Linear(F, c.n_embd, { initialization })
-    this.activation = activationOf('GPTJ', 'activation_function', c.activation_function)
+    this.activated = activatedLinear('GPTJ', 'activation_function', c.activation_function)
   }
 
-  forward(x: Tensor): Tensor { return this.fc_out.forward(this.fc_in.forward(x, this.activation)) }
+  forward(x: Tensor): Tensor { return this.fc_out.forward(this.activated(this.fc_in, x)) }
 }
 
 /** x + attention(norm(x)) + feed-forward(norm(x)), with one norm. */

@@ -6,15 +6,15 @@ import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { tokenPositions } from '../nn/promptMask.js'
 import { add } from '../ops/add.js'
-import type { Activation } from '../ops/codes.js'
 import { cast } from '../ops/copy.js'
 import { embedding } from '../ops/embedding.js'
 import { linear } from '../ops/linear.js'
 import { reshape, slice } from '../ops/view.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { type ActivatedLinear, activatedLinear } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
+import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -89,7 +89,7 @@ class Layer extends Module {
   readonly fc1: Linear
   readonly fc2: Linear
   readonly final_layer_norm: LayerNorm
-  private readonly activation: Activation
+  private readonly activated: ActivatedLinear
 
   constructor(private readonly c: OPTConfig) {
     super()
@@ -99,7 +99,7 @@ class Layer extends Module {
     this.fc1 = new Linear(c.hidden_size, c.ffn_dim, options)
     this.fc2 = new Linear(c.ffn_dim, c.hidden_size, options)
     this.final_layer_norm = new LayerNorm(c.hidden_size, { affine })
-    this.activation = activationOf('OPT', 'activation_function', c.activation_function)
+    this.activated = activatedLinear('OPT', 'activation_function', c.activation_function)
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
@@ -114,7 +114,7 @@ class Layer extends Module {
     })
   }
 
-  private feedForward(x: Tensor): Tensor { return this.fc2.forward(this.fc1.forward(x, this.activation)) }
+  private feedForward(x: Tensor): Tensor { return this.fc2.forward(this.activated(this.fc1, x)) }
 }
 
 /** Learned positions, two rows further down: the row of position 0 is the third, and padding has the second. */

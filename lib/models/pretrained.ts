@@ -29,27 +29,32 @@ interface Description<M extends Module> extends Pick<PretrainedClass, 'architect
   config: (model: M) => PretrainedConfig
   /** Tensors of files that are no weights, such as masks. */
   ignored?: RegExp
+  /** Names of what the family's other classes have, ignored where the model has no such weight. */
+  others?: RegExp
+  /** Today's name for one of older files. */
+  renamed?: (name: string) => string
   /** Other names that files have for a weight which the model has once. */
   tied?: (model: M) => Readonly<Record<string, string>>
 }
 
 /** A class whose modules carry the names that its files have; files of the layers alone lack the prefix, files with a head have more than the layers. */
 export function pretrainedClass<M extends Module & { readonly config: PretrainedConfig }>(
-  { architecture, modelType, task, prefix, Model, config, ignored, tied }: Description<M>): PretrainedClass {
+  { architecture, modelType, task, prefix, Model, config, ignored, others, renamed = name => name, tied }: Description<M>): PretrainedClass {
   return {
     architecture, modelType, task, prefix,
     is: model => model instanceof Model && (model.config['model_type'] ?? modelType) === modelType,
     // The constructor of a family of several types goes by the type.
     create: given => new Model({ ...given, model_type: modelType }),
     config: model => config(model as M),
-    nameOf(name, model) {
-      if (ignored?.test(name)) return undefined
+    nameOf(inFile, model) {
+      if (ignored?.test(inFile)) return undefined
+      const name = renamed(inFile)
       const parameters = parametersOf(model), other = tied?.(model as M)
       for (const candidate of [name, `${prefix}.${name}`, name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : name]) {
         if (parameters.has(candidate)) return candidate
         if (other && Object.hasOwn(other, candidate)) return other[candidate]
       }
-      return name
+      return others?.test(name) ? undefined : inFile
     },
   }
 }

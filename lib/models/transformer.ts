@@ -1,14 +1,13 @@
 import { ConfigError } from '../errors.js'
 import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
-import { KeyValueCache } from '../nn/keyValueCache.js'
+import { EncoderDecoderState } from '../nn/encoderDecoderState.js'
 import { Dropout, Embedding, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions, SinusoidalPositions } from '../nn/positions.js'
-import { type DecoderLayerCache, TransformerDecoder, TransformerEncoder, type TransformerLayerOptions } from '../nn/transformerLayers.js'
+import { TransformerDecoder, TransformerEncoder, type TransformerLayerOptions } from '../nn/transformerLayers.js'
 import { activations } from '../ops/codes.js'
 import { cast } from '../ops/copy.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
-import { indexSelect } from '../ops/indexSelect.js'
 import { linear } from '../ops/linear.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
@@ -88,28 +87,6 @@ class Stacks extends Module {
   }
 }
 
-class TransformerState implements DecodingState {
-  length = 0
-  constructor(readonly layers: DecoderLayerCache[], public sourceMask: Tensor | undefined) {}
-
-  reorder(rows: Tensor, sameSource = false): void {
-    for (const { self, memory } of this.layers) {
-      self.reorder(rows)
-      if (!sameSource) memory.reorder(rows)
-    }
-    if (this.sourceMask && !sameSource) {
-      const old = this.sourceMask
-      this.sourceMask = indexSelect(old, rows, 0).keep()
-      old.dispose()
-    }
-  }
-
-  dispose(): void {
-    for (const { self, memory } of this.layers) { self.dispose(); memory.dispose() }
-    this.sourceMask?.dispose()
-  }
-}
-
 export class Transformer extends Module implements GenerativeModel {
   readonly isEncoderDecoder = true
   readonly config: TransformerConfig
@@ -165,20 +142,16 @@ export class Transformer extends Module implements GenerativeModel {
     return scope(() => crossEntropy(this.forward(source, decoderInput, { sourceMask }), labels, { labelSmoothing, reduction }))
   }
 
-  prepare({ source, attentionMask }: DecodingInputs): TransformerState {
+  prepare({ source, attentionMask }: DecodingInputs): EncoderDecoderState {
     if (!source) throw new ConfigError('Transformer: generation needs source ids')
     return scope(() => {
       const memory = this.encode(source, attentionMask)
-      const layers = this.transformer.decoder.layers.map(layer => {
-        const { keys, values } = layer.multihead_attn.project(memory)
-        return { self: new KeyValueCache(), memory: KeyValueCache.of(keys, values) }
-      })
-      return new TransformerState(layers, attentionMask && cast(attentionMask, 'bool').keep())
+      return EncoderDecoderState.of(this.transformer.decoder.layers.map(layer => layer.multihead_attn.project(memory)), attentionMask)
     })
   }
 
   decode(ids: Tensor, state: DecodingState): Tensor {
-    const s = state as TransformerState
+    const s = state as EncoderDecoderState
     return scope(() => {
       const y = this.transformer.decoder.forward(this.embedTarget(ids, s.length), undefined, s.sourceMask ? { memoryKeyPadding: s.sourceMask } : {}, s.layers)
       s.length += ids.shape[1]!

@@ -19,6 +19,8 @@ export interface DecodingInputs {
 export interface GenerativeModel {
   readonly vocabSize: number
   readonly isEncoderDecoder: boolean
+  /** Ids that a source may have, where they are not those of the target. */
+  readonly sourceVocabSize?: number
   /** Positions it has learned at most, or Infinity. */
   readonly maxPositions: number
   /** Begins a generation; encodes the source, if there is one. */

@@ -1,4 +1,5 @@
 export type { DecodingInputs, DecodingState, GenerativeModel } from './decoding.js'
+export { type DecoderLayerCache, EncoderDecoderState } from './encoderDecoderState.js'
 export { GatedFeedForward } from './gatedFeedForward.js'
 export { type DecoderContext, GroupedQueryAttention, type GroupedQueryOptions } from './groupedQueryAttention.js'
 export { KeyValueCache } from './keyValueCache.js'
@@ -10,5 +11,5 @@ export { LearnedPositions, SinusoidalPositions, sinusoidalTable } from './positi
 export { ropeFrequencies, ropeParameters, type RopeParameters } from './rope.js'
 export { RotaryPositions, type Turn } from './rotaryPositions.js'
 export {
-  type DecoderLayerCache, FeedForward, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer, type TransformerLayerOptions,
+  FeedForward, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer, type TransformerLayerOptions,
 } from './transformerLayers.js'

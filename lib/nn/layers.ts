@@ -14,10 +14,10 @@ export class Linear extends Module {
   readonly bias: Parameter | undefined
 
   constructor(readonly inFeatures: number, readonly outFeatures: number,
-    { bias = true, initialization }: { bias?: boolean, initialization?: Initialization } = {}) {
+    { bias = true, initialization, weight }: { bias?: boolean, initialization?: Initialization, /** That of another layer, which both then train. */ weight?: Parameter | undefined } = {}) {
     super()
     const bound = 1 / Math.sqrt(inFeatures)
-    this.weight = new Parameter([outFeatures, inFeatures], initialization ?? { kind: 'uniform', low: -bound, high: bound })
+    this.weight = weight ?? new Parameter([outFeatures, inFeatures], initialization ?? { kind: 'uniform', low: -bound, high: bound })
     this.bias = bias ? new Parameter([outFeatures], initialization ? { kind: 'zeros' } : { kind: 'uniform', low: -bound, high: bound }) : undefined
   }
 
@@ -25,14 +25,24 @@ export class Linear extends Module {
   forward(x: Tensor, activation: Activation = 'none'): Tensor { return linear(x, this.weight, this.bias, { activation }) }
 }
 
+interface EmbeddingLayerOptions {
+  /** Id whose row gets no gradient. */
+  paddingIndex?: number | undefined
+  /** Factor of the result. */
+  scale?: number
+  initialization?: Initialization
+  /** That of another layer, which both then train. */
+  weight?: Parameter | undefined
+}
+
 /** Rows of a table by id. Weight `[V, C]`, normal with standard deviation 1 by default. */
 export class Embedding extends Module {
   readonly weight: Parameter
 
   constructor(readonly count: number, readonly width: number,
-    private readonly options: { paddingIndex?: number, scale?: number, initialization?: Initialization } = {}) {
+    private readonly options: EmbeddingLayerOptions = {}) {
     super()
-    this.weight = new Parameter([count, width], options.initialization ?? { kind: 'normal', std: 1 })
+    this.weight = options.weight ?? new Parameter([count, width], options.initialization ?? { kind: 'normal', std: 1 })
   }
 
   /** @param ids `[…]` int32 or int64 @returns `[…, C]` */

@@ -1,6 +1,7 @@
 import { CheckpointError, ConfigError } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 import { Parameter } from './parameter.js'
+import { type SavedTokenizer, type SaveOptions, writeDirectory } from './saving.js'
 
 /**
  * Base class of layers and models. Parameters and submodules are properties: `this.norm = new LayerNorm(…)`, or arrays of modules. Their names are the paths of
@@ -72,7 +73,8 @@ export abstract class Module {
   stateDict(): Map<string, Parameter> { return new Map(this.namedParameters()) }
 
   /**
-   * Copies values into the parameters. All that does not fit is listed in one error, and nothing is changed then.
+   * Copies values into the parameters. All that does not fit is listed in one error, and nothing is changed then. Layers that share a parameter get one each
+   * where the values have several that differ, as in transformers.
    * @param values float32 values by name
    * @throws CheckpointError if names are missing or unexpected (unless `strict` is false), or shapes differ
    */
@@ -89,10 +91,39 @@ export abstract class Module {
         if (p.shape.length !== shape.length || p.shape.some((n, d) => n !== shape[d])) problems.push(`${name} is [${shape.join(', ')}], the model has [${p.shape.join(', ')}]`)
       }
     }
-    if (strict) for (const [name, p] of this.namedParameters()) if (!given.has(p)) problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
+    if (strict) for (const [name, p] of this.namedParameters()) if (!given.has(p) && !p.optional) problems.push(`missing: ${name} [${p.shape.join(', ')}]`)
     if (problems.length) throw new CheckpointError(`the weights do not fit the model. ${problems.join('; ')}. Was it saved from another configuration?`)
+    const first = new Map<Parameter, Float32Array>()
+    for (const [name, p] of every) {   // in the model's order: the first name is that of the embedding, which stays
+      const data = values.get(name)?.data, other = first.get(p)
+      if (!data) continue
+      if (!other) first.set(p, data)
+      else if (data.some((value, i) => value !== other[i])) every.set(name, this.untie(name))
+    }
     for (const [name, { data }] of values) every.get(name)?.assign(data)
   }
+
+  /** Gives the layer that has the parameter `name` one of its own, where it shares it with others. @throws ConfigError if there is none of that name */
+  untie(name: string): Parameter {
+    const at = name.lastIndexOf('.'), module = new Map(this.namedModules()).get(name.slice(0, Math.max(at, 0))), key = name.slice(at + 1)
+    const shared = (module as unknown as Record<string, unknown> | undefined)?.[key]
+    if (!(shared instanceof Parameter)) throw new ConfigError(`untie: there is no parameter ${name}`)
+    const own = new Parameter(shared.shape, { kind: 'zeros' })
+    own.requiresGrad = shared.requiresGrad
+    Object.assign(module!, { [key]: own })
+    return own
+  }
+
+  /**
+   * Writes config.json and model.safetensors, and with `tokenizer` its files, as transformers reads them.
+   * @throws CheckpointError if the system refuses
+   */
+  savePretrained(directory: string, { tokenizer, ...options }: SaveOptions & { tokenizer?: SavedTokenizer } = {}): Promise<void> {
+    return writeDirectory(directory, this, tokenizer, options)
+  }
+
+  /** As `savePretrained`. */
+  save_pretrained(directory: string, options: SaveOptions & { tokenizer?: SavedTokenizer } = {}): Promise<void> { return this.savePretrained(directory, options) }
 
   /** Frees the parameters and everything else that the module owns. */
   dispose(): void {

@@ -43,7 +43,8 @@ export class SinusoidalPositions extends Module {
 export class LearnedPositions extends Module {
   readonly weight: Parameter
 
-  constructor(readonly length: number, readonly width: number, std = 0.02) {
+  /** @param paddingIndex position whose vector is not trained */
+  constructor(readonly length: number, readonly width: number, std = 0.02, private readonly paddingIndex?: number) {
     super()
     this.weight = new Parameter([length, width], { kind: 'normal', std })
   }
@@ -54,7 +55,8 @@ export class LearnedPositions extends Module {
    * @throws ShapeError if the sequence is longer than the table
    */
   forward(x: Tensor, start: number | Tensor = 0): Tensor {
-    if (typeof start !== 'number') return add(x, embedding(start, this.weight, { dtype: x.dtype }))
+    const { paddingIndex } = this
+    if (typeof start !== 'number') return add(x, embedding(start, this.weight, { dtype: x.dtype, ...(paddingIndex === undefined ? {} : { paddingIndex }) }))
     const end = start + x.shape[1]!
     if (end > this.length) throw new ShapeError(`positions: the sequence has ${end} tokens, the model was built for at most ${this.length}. Cut the text, or build the model with more positions`)
     return add(x, cast(slice(this.weight, 0, start, end), x.dtype))

@@ -1,12 +1,12 @@
-import { add } from '../ops/add.js'
 import { scope } from '../tensor/scope.js'
 import type { Activation } from '../ops/codes.js'
 import { checkpoint } from '../autograd/checkpoint.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { KeyValueCache } from './keyValueCache.js'
+import type { DecoderLayerCache } from './encoderDecoderState.js'
 import { Dropout, LayerNorm, Linear } from './layers.js'
 import { Module } from './module.js'
 import { type AttentionMask, MultiHeadAttention } from './multiHeadAttention.js'
+import { residual } from './residual.js'
 
 /** What the layers of an encoder or decoder share; names as in torch.nn.TransformerEncoderLayer. */
 export interface TransformerLayerOptions {
@@ -43,23 +43,12 @@ export class FeedForward extends Module {
   forward(x: Tensor): Tensor { return this.linear2.forward(this.dropout.forward(this.linear1.forward(x, this.options.activation))) }
 }
 
-/** Sublayers around one residual stream: post-norm x = norm(x + f(x)), or pre-norm x = x + f(norm(x)); the addition, dropout and norm in one pass. */
 abstract class ResidualLayer extends Module {
   constructor(readonly options: TransformerLayerOptions) { super() }
 
   protected residual(x: Tensor, norms: readonly LayerNorm[], sublayers: readonly ((x: Tensor) => Tensor)[]): Tensor {
-    const p = this.training ? this.options.dropout : 0
-    if (!this.options.normFirst) {
-      sublayers.forEach((f, i) => { x = norms[i]!.add(x, f(x), p).y })
-      return x
-    }
-    let y = norms[0]!.forward(x)
-    for (const [i, f] of sublayers.entries()) {
-      const next = norms[i + 1]
-      if (next) ({ y, sum: x } = next.add(x, f(y), p))
-      else x = add(x, new Dropout(p).forward(f(y)))
-    }
-    return x
+    const { normFirst, dropout } = this.options
+    return residual(x, norms, sublayers, { normFirst, dropout: this.training ? dropout : 0 })
   }
 }
 
@@ -91,9 +80,6 @@ export class TransformerEncoderLayer extends ResidualLayer {
     ]))
   }
 }
-
-/** Caches of one decoder layer: its own positions, and the memory's keys and values. */
-export interface DecoderLayerCache { self: KeyValueCache, memory: KeyValueCache }
 
 export class TransformerDecoderLayer extends ResidualLayer {
   readonly self_attn: MultiHeadAttention

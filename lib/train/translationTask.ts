@@ -13,6 +13,8 @@ import type { TranslationData } from './translationData.js'
 
 /** A model with an encoder and a decoder, such as `Transformer`. */
 export interface TranslationModel extends Module, GenerativeModel {
+  /** Of models that begin a target in a way of their own, such as T5 and BART: the decoder's input for labels `[B, T]`. */
+  shiftRight?(labels: Tensor): Tensor
   loss(
     batch: { source: Tensor, sourceMask?: Tensor | undefined, decoderInput: Tensor, labels: Tensor },
     options: { labelSmoothing: number, reduction: 'sum' },
@@ -23,7 +25,7 @@ export interface TranslationModel extends Module, GenerativeModel {
 export function requireTranslationModel(model: Module): asserts model is TranslationModel {
   const { isEncoderDecoder, loss } = model as Partial<TranslationModel>
   if (isEncoderDecoder !== true || typeof loss !== 'function')
-    throw new ConfigError(`translation needs a model with encoder and decoder, such as Transformer; ${model.constructor.name} is none.`)
+    throw new ConfigError(`translation needs a model with encoder and decoder, such as Transformer, BART or T5; ${model.constructor.name} is none.`)
 }
 
 /** Training a model to translate. */
@@ -33,7 +35,7 @@ export function translationTask(
   const options = { ...ids, ...bounds }
   return {
     batches: new Seq2SeqBatches(train, { ...options, seed: settings.seed }),
-    loss: (batch, { labelSmoothing }) => model.loss(tensorsOf(batch), { labelSmoothing, reduction: 'sum' }),
+    loss: (batch, { labelSmoothing }) => model.loss(tensorsOf(batch, model), { labelSmoothing, reduction: 'sum' }),
     tokens: batch => batch.tokens,
     tokenizer,
     ...(validation ? { evaluationBatches: evaluationBatches(validation.encoded, options) } : {}),
@@ -49,12 +51,13 @@ export function translationTask(
 }
 
 /** The arrays of a batch on the device. The mask is left out where there is no padding. */
-function tensorsOf(batch: Seq2SeqBatch): { source: Tensor, sourceMask: Tensor | undefined, decoderInput: Tensor, labels: Tensor } {
+function tensorsOf(batch: Seq2SeqBatch, model: TranslationModel): { source: Tensor, sourceMask: Tensor | undefined, decoderInput: Tensor, labels: Tensor } {
   const { sentences: B, sourceLength: S, targetLength: T, sourceLengths } = batch
   const mask = new Uint8Array(B * S)
   sourceLengths.forEach((length, row) => mask.fill(1, row * S, row * S + length))
+  const labels = tensor(batch.labels, [B, T])
   return {
     source: tensor(batch.source, [B, S]), sourceMask: mask.includes(0) ? tensor(mask, [B, S]) : undefined,
-    decoderInput: tensor(batch.decoderInput, [B, T]), labels: tensor(batch.labels, [B, T]),
+    decoderInput: model.shiftRight?.(labels) ?? tensor(batch.decoderInput, [B, T]), labels,
   }
 }

@@ -10,7 +10,7 @@ import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
-import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 
 const small = { vocab_size: 23, hidden_size: 16, intermediate_size: 20, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 32, initializer_range: 0.3 }
 const make = (options: Partial<LlamaConfig> & Record<string, unknown> = {}): Llama => { manualSeed(1); return new Llama({ ...small, ...options }) }

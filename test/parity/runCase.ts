@@ -7,7 +7,7 @@ import { subjectOf } from './models.js'
 import { compareTrajectory } from './trajectory.js'
 
 export type Precision = 'float32' | 'bfloat16' | 'float16'
-export interface Outcome { name: string, comparisons: Comparison[] }
+export interface Outcome { name: string, architecture: string, comparisons: Comparison[] }
 
 async function compareOutputs(c: Case, precision: Precision): Promise<Comparison[]> {
   const { model, run, nameOf } = subjectOf(c)
@@ -44,5 +44,5 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
 export async function runCase(directory: string, precision: Precision): Promise<Outcome> {
   const c = await readCase(directory)
   if (c.kind !== undefined && c.kind !== 'trajectory') throw new Error(`kind '${c.kind}' is not known`)
-  return { name: c.name, comparisons: c.kind === 'trajectory' ? await compareTrajectory(c) : await compareOutputs(c, precision) }
+  return { name: c.name, architecture: c.class, comparisons: c.kind === 'trajectory' ? await compareTrajectory(c) : await compareOutputs(c, precision) }
 }

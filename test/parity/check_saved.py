@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Whether transformers loads what warpweft has saved: no key missing, none unexpected, and the outputs of the case that the model was loaded from.
+
+    node build/js/test/parity/resave.js FOLDER DIR…
+    python3 test/parity/check_saved.py FOLDER DIR…
+
+DIR are parity cases (`make.py`, `make_seq2seq.py`), FOLDER is where resave.js has put the models under the cases' names.
+"""
+import json
+import os
+import sys
+
+import torch
+import transformers
+from safetensors.torch import load_file
+
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
+transformers.logging.set_verbosity_error()
+torch.set_num_threads(1)
+failed = 0
+for case in sys.argv[2:]:
+    name = os.path.basename(os.path.normpath(case))
+    with open(os.path.join(case, "case.json")) as f:
+        Model = getattr(transformers, json.load(f)["class"])
+    model, info = Model.from_pretrained(os.path.join(sys.argv[1], name), output_loading_info=True)
+    wrong = [f"{key}: {sorted(info[key])}" for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]]
+    inputs = {k: v.double() if v.is_floating_point() else v.long() for k, v in load_file(os.path.join(case, "inputs.safetensors")).items() if "." not in k and k != "begun"}
+    with torch.no_grad():
+        out = model.double().eval()(**inputs)
+    for key, expected in load_file(os.path.join(case, "expected.safetensors")).items():
+        if key.startswith(("grad.", "generate.")):
+            continue
+        error = (out[key].float() - expected).abs().max().item()
+        if not error <= 1e-5 * max(expected.abs().max().item(), 1e-3):
+            wrong.append(f"{key} is off by {error:.1e}")
+    failed += bool(wrong)
+    print("FAIL" if wrong else "ok  ", name, "; ".join(wrong))
+sys.exit(1 if failed else 0)
