@@ -35,8 +35,9 @@ export {
   ElectraForSequenceClassification, ElectraForTokenClassification, ElectraModel,
 } from './models/electra.js'
 export type { EncoderInputs } from './models/encoder.js'
-export type { EncoderLossOptions, LabelledBatch, QuestionAnsweringBatch, QuestionAnsweringOutput } from './models/encoderModel.js'
+export type { LabelledBatch, QuestionAnsweringBatch } from './models/encoderModel.js'
 export { GPT2, type GPT2Config, GPT2Model } from './models/gpt2.js'
+export type { AnswerLogits, LabelLossOptions } from './models/labels.js'
 export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './models/llama.js'
 export {
   type RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM, RobertaForMultipleChoice, RobertaForQuestionAnswering, RobertaForSequenceClassification,
