@@ -195,7 +195,10 @@ async function saveTokenizer(folder: string, tokenizer: SavedTokenizer): Promise
   }
 }
 
-const vocabularyOf = (model: Module): number => (model as { vocabSize?: number }).vocabSize ?? Infinity
+function vocabularyOf(model: Module): number {
+  const { vocabSize = Infinity, sourceVocabSize = 0 } = model as { vocabSize?: number, sourceVocabSize?: number }
+  return Math.max(vocabSize, sourceVocabSize)   // one tokenizer may have the tokens of both sides
+}
 
 async function parentOf(directory: string): Promise<void> {
   const parent = join(directory, '..')

@@ -33,6 +33,16 @@ export interface TargetContext {
 /** Masks of a source `[B, S]` and of a target `[B, T]`, not 0 where there is a token. */
 export interface Seq2SeqMasks { sourceMask?: Tensor | undefined, targetMask?: Tensor | undefined }
 
+/** How a text `[B, S]` is read by encoder and decoder. */
+export interface ReadingOptions {
+  /** Not 0 where the text has a token, `[B, S]`. */
+  attentionMask?: Tensor | undefined
+  /** What the decoder is given, `[B, T]`; default: the text, shifted right. */
+  decoderInput?: Tensor | undefined
+  /** Not 0 where `decoderInput` has a token, `[B, T]`. */
+  decoderAttentionMask?: Tensor | undefined
+}
+
 /** The layers on the encoder's side. */
 export interface SourceEncoder extends Module {
   activationCheckpointing: boolean
@@ -71,6 +81,11 @@ export abstract class EncoderDecoder extends Module {
   /** Hidden states `[B, T, C]` of `target` `[B, T]` given `source` `[B, S]`. */
   protected states(source: Tensor, target: Tensor, { sourceMask, targetMask }: Seq2SeqMasks = {}): Tensor {
     return this.decoder.states(target, { memory: this.encode(source, sourceMask), memoryKeyPadding: sourceMask, keyPadding: targetMask })
+  }
+
+  /** Hidden states of the decoder, `[B, T, C]`, for a text `[B, S]`. */
+  protected read(ids: Tensor, { attentionMask, decoderInput, decoderAttentionMask }: ReadingOptions): Tensor {
+    return this.states(ids, decoderInput ?? this.shiftRight(ids), { sourceMask: attentionMask, targetMask: decoderAttentionMask })
   }
 
   protected paddingId(): number {
