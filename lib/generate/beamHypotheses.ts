@@ -4,6 +4,8 @@ export interface Beam {
   readonly tokens: readonly number[]
   /** Log-probabilities of the new tokens, after the logits processors. */
   readonly logprobs: readonly number[]
+  /** With `outputScores`: the log-probabilities that each new token was chosen from, `[V]`. */
+  readonly scores: readonly Float32Array[]
   /** Their sum; of finished ones divided by length ^ lengthPenalty. */
   readonly score: number
   /** Row of the model's batch that it goes on from. */
@@ -41,20 +43,21 @@ export class BeamHypotheses {
 
   /** @param row where the sentence lies in the batch */
   constructor(prompt: readonly number[], row: number, private readonly options: BeamOptions) {
-    this.running = [{ tokens: prompt, logprobs: [], score: 0, row }]
+    this.running = [{ tokens: prompt, logprobs: [], scores: [], score: 0, row }]
   }
 
   /**
    * Goes on by one token.
    * @param candidates best first, or as sampled; at least twice as many as beams (and more with several end tokens), so that enough of them go on
+   * @param scoresOf what the candidates of a beam were chosen from, to be kept
    */
-  advance(candidates: readonly Candidate[]): void {
+  advance(candidates: readonly Candidate[], scoresOf?: (beam: Beam) => Float32Array): void {
     const { beams, lengthPenalty, earlyStopping, maxNewTokens } = this.options
     this.generated++
-    const running: Beam[] = [], ended: Beam[] = []
+    const running: Beam[] = [], ended: Beam[] = [], scores = this.running.map(beam => scoresOf ? [...beam.scores, scoresOf(beam).slice()] : [])
     candidates.forEach(({ beam, token, logprob, score }, rank) => {
       const from = this.running[beam]!
-      const next: Beam = { tokens: [...from.tokens, token], logprobs: [...from.logprobs, logprob], score, row: from.row }
+      const next: Beam = { tokens: [...from.tokens, token], logprobs: [...from.logprobs, logprob], scores: scores[beam]!, score, row: from.row }
       if (this.generated >= maxNewTokens || this.options.isFinished(next.tokens)) {
         // Those behind the best `beams` are there to go on, not to end.
         if (rank < beams) ended.push({ ...next, score: score / this.generated ** lengthPenalty })

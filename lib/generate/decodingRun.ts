@@ -6,6 +6,7 @@ import type { DType } from '../tensor/dtype.js'
 import { noGrad, scope, withContext } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { GenerationPrompt } from './inputs.js'
+import type { GenerationPlan } from './plan.js'
 
 /**
  * A model at work on one generation. Everything it queues runs without a tape and without dropout, and leaves nothing behind but the
@@ -20,7 +21,13 @@ export class DecodingRun {
   private readonly training: readonly Module[]
   private readonly state: DecodingState
 
-  constructor(private readonly model: GenerativeModel, prompt: GenerationPrompt, private readonly precision: DType) {
+  private readonly precision: DType
+  /** Most tokens that a row is fed at once. */
+  private readonly chunk: number
+
+  constructor(private readonly model: GenerativeModel, prompt: GenerationPrompt, plan: GenerationPlan) {
+    this.precision = plan.precision
+    this.chunk = plan.options.prefillChunkSize ?? Infinity
     const modules = model instanceof Module ? Array.from(model.namedModules(), ([, module]) => module) : []
     this.device = model instanceof Module ? model.parameters()[0]?.device ?? 'auto' : 'auto'
     this.training = modules.filter(module => module.training)
@@ -39,10 +46,16 @@ export class DecodingRun {
    * @param select makes of the logits `[R, V]` what the caller reads; tensors to be used later have to be kept
    */
   step<T>(ids: Int32Array | Tensor, select: (logits: Tensor) => T): T {
-    return this.run(() => {
-      const next = ids instanceof Int32Array ? this.upload(ids, [this.rows, ids.length / this.rows]) : ids
-      return select(this.model.decode(next, this.state))
-    })
+    if (!(ids instanceof Int32Array)) return this.run(() => select(this.model.decode(ids, this.state)))
+    const width = ids.length / this.rows
+    let from = 0
+    for (; width - from > this.chunk; from += this.chunk) this.feed(ids, from, from + this.chunk, () => undefined)
+    return this.feed(ids, from, width, select)
+  }
+
+  private feed<T>(ids: Int32Array, from: number, to: number, select: (logits: Tensor) => T): T {
+    const width = ids.length / this.rows, piece = from === 0 && to === width ? ids : columns(ids, this.rows, from, to)
+    return this.run(() => select(this.model.decode(this.upload(piece, [this.rows, to - from]), this.state)))
   }
 
   /** Row i goes on from what row `rows[i]` was. @param sameSource each stays with its own source sentence */
@@ -64,4 +77,10 @@ export class DecodingRun {
   }
 
   dispose(): void { this.state.dispose() }
+}
+
+function columns(values: Int32Array, rows: number, from: number, to: number): Int32Array {
+  const width = values.length / rows, out = new Int32Array(rows * (to - from))
+  for (let row = 0; row < rows; row++) out.set(values.subarray(row * width + from, row * width + to), row * (to - from))
+  return out
 }

@@ -1,10 +1,10 @@
 import { Random } from '../data/random.js'
 import { topK } from '../ops/topK.js'
 import type { DecodingRun } from './decodingRun.js'
-import type { GeneratedToken, GrowingTexts } from './growingTexts.js'
+import type { GeneratedToken, GrowingTexts, TokenLogprob } from './growingTexts.js'
 import type { GenerationPrompt } from './inputs.js'
-import type { GenerationPlan } from './options.js'
-import { argmaxRows, distribution, sampleToken } from './sampling.js'
+import type { GenerationPlan } from './plan.js'
+import { argmaxRows, distribution, sampleToken, topK as likeliest } from './sampling.js'
 
 /** Next-token logits of each sequence, on the host. */
 interface HostLogits {
@@ -35,6 +35,7 @@ export async function* selectedTokens(
       rows: rows.length, vocabulary: columns, samples: rows.map(inputOf), promptLength: rows.map(sequence => texts.promptLengths[sequence]!),
       ...(prompt.source ? { sources: Array.from(rows, sequence => prompt.source!.texts[inputOf(sequence)]!) } : {}),
     }
+    const raw = plan.outputLogits ? values.slice() : undefined
     for (const process of plan.processors) process(Array.from(rows, sequence => texts.tokens[sequence]!), values, context)
 
     const row = (at: number) => values.subarray(at * columns, (at + 1) * columns)
@@ -42,7 +43,11 @@ export async function* selectedTokens(
       ? rows.map((sequence, at) => texts.isFinished(sequence) ? 0 : sampleToken(row(at), random[sequence]!.uniform()))
       : argmaxRows(values, rows.length, columns)
     const tokens = tokenOf ? chosen.map((column, at) => tokenOf[at * columns + column]!) : chosen
-    yield texts.add(rows, tokens, plan.outputScores ? Float64Array.from(chosen, (column, at) => logprob(row(at), column)) : undefined)
+    yield texts.add(rows, tokens, at => ({
+      ...(plan.logprobs ? { logprob: logprobs(row(at), [chosen[at]!])[0]!.logprob } : {}),
+      ...(plan.topLogprobs > 0 ? { topLogprobs: logprobs(row(at), likeliest(row(at), plan.topLogprobs)) } : {}),
+      ...(plan.outputScores ? { scores: row(at).slice() } : {}), ...(raw ? { logits: raw.slice(at * columns, (at + 1) * columns) } : {}),
+    }))
 
     if (texts.unfinished === 0) return
     const stay = texts.shrink()
@@ -94,7 +99,7 @@ function listed(values: Float32Array, indices: Int32Array, columns: number, orig
   return { values: out, columns, tokens }
 }
 
-function logprob(row: Float32Array, column: number): number {
-  const normal = distribution(row)
-  return normal ? row[column]! - normal.max - Math.log(normal.total) : -Infinity
+function logprobs(row: Float32Array, columns: Iterable<number>): TokenLogprob[] {
+  const normal = distribution(row), shift = normal ? normal.max + Math.log(normal.total) : 0
+  return Array.from(columns, token => ({ token, logprob: normal ? row[token]! - shift : -Infinity }))
 }

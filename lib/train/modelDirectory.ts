@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError, TokenizerError } from '../errors.js'
+import { generationConfigOf, readGenerationConfig, setGenerationDefaults } from '../generate/generationConfig.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
 import { writeJsonAtomic } from '../io/atomicFile.js'
 import { makeFolder } from '../io/folders.js'
@@ -91,6 +92,8 @@ export async function saveModel(directory: string, model: Module, tokenizer?: Sa
 export async function writeModel(folder: string, model: Module, tokenizer?: SavedTokenizer, options: { dtype?: SavedDtype } = {}): Promise<void> {
   const dtype = options.dtype ?? loadedDtypes.get(model) ?? 'float32'
   await writeJsonAtomic(join(folder, 'config.json'), { ...configOf(model, tokenizer), torch_dtype: dtype })
+  const generation = generationConfigOf(model)
+  if (generation) await writeJsonAtomic(join(folder, 'generation_config.json'), generation)
   if (tokenizer) await saveTokenizer(folder, tokenizer)
   await saveSafetensors(folder, tensorsToSave(model.stateDict(), dtype))
 }
@@ -116,6 +119,7 @@ export async function loadModel(directory: string): Promise<{ model: Module, tok
       throw new CheckpointError(`${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model embeddings for ${vocabularyOf(model)}. `
         + 'Is the tokenizer.json that of another model?')
     }
+    setGenerationDefaults(model, await readGenerationConfig(directory, config))
     return { model: model.eval(), tokenizer, config }
   } catch (error) {
     model.dispose()
