@@ -45,8 +45,7 @@ export async function beamSearch(run: DecodingRun, prompt: GenerationPrompt, pla
           throw new NumericsError(`no token can follow in sentence ${sentence}: the logits processors exclude every one. `
             + 'Relax suppressTokens, badWordsIds, noRepeatNgramSize, minLength or your own processors.')
         }
-        beams.advance(candidates, plan.outputScores ? beam => of(beam).logprobs : undefined)
-        chosen[sentence]!.push(...beams.running.map(({ tokens }) => tokens.at(-1)!))
+        chosen[sentence]!.push(...beams.advance(candidates, plan.outputScores ? beam => of(beam).logprobs : undefined))
       }
     }
     const left = live.filter(search => !search.beams.done)
@@ -63,7 +62,7 @@ function begin({ texts }: GenerationPrompt, plan: GenerationPlan): Search[] {
   return Array.from({ length: plan.numBeamGroups }, (_, group) => texts.map((text, sentence): Search => {
     const { lengthPenalty, earlyStopping, maxNewTokens } = plan
     const beams = new BeamHypotheses(text, sentence, {
-      beams: plan.numBeams / plan.numBeamGroups, lengthPenalty, earlyStopping, maxNewTokens,
+      beams: plan.numBeams / plan.numBeamGroups, lengthPenalty, earlyStopping, maxNewTokens, grouped: plan.numBeamGroups > 1,
       isFinished: tokens => plan.isFinished(tokens, sentence, text.length),
     })
     return { sentence, group, beams, rows: [sentence] }
