@@ -1,4 +1,6 @@
+import { ConfigError } from '../errors.js'
 import type { DecodingState, GenerativeModel } from '../nn/decoding.js'
+import type { CacheOptions } from '../nn/keyValueCache.js'
 import { Module } from '../nn/module.js'
 import { tensor } from '../tensor/create.js'
 import type { Device } from '../tensor/device.js'
@@ -7,6 +9,7 @@ import { noGrad, scope, withContext } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { GenerationPrompt } from './inputs.js'
 import type { GenerationPlan } from './plan.js'
+import type { PromptCache } from './promptCache.js'
 
 /**
  * A model at work on one generation. Everything it queues runs without a tape and without dropout, and leaves nothing behind but the
@@ -20,6 +23,10 @@ export class DecodingRun {
   /** Those with dropout to be switched off while the model runs; another part of the program may be training it meanwhile. */
   private readonly training: readonly Module[]
   private readonly state: DecodingState
+  private readonly cache: CacheOptions
+  private readonly promptCache: PromptCache | undefined
+  /** Tokens of the prompt that the state holds already. */
+  private readonly held: number
 
   private readonly precision: DType
   /** Most tokens that a row is fed at once. */
@@ -32,12 +39,19 @@ export class DecodingRun {
     this.device = model instanceof Module ? model.parameters()[0]?.device ?? 'auto' : 'auto'
     this.training = modules.filter(module => module.training)
     this.rows = prompt.texts.length
-    const { source } = prompt
-    this.state = this.run(() => {
+    this.cache = plan.cache
+    this.promptCache = plan.options.promptCache
+    const { source } = prompt, known = this.promptCache?.take(model, prompt.texts[0]!, this.precision, this.cache)
+    this.held = known?.count ?? 0
+    this.state = known?.state ?? this.run(() => {
       const on = (values: Int32Array, width: number) => tensor(values, [this.rows, width], { device: this.device })
       const { mask, width } = source ?? prompt
-      return this.model.prepare({ ...(source ? { source: on(source.ids, width) } : {}), ...(mask ? { attentionMask: on(mask, width) } : {}) })
+      return this.model.prepare({ ...(source ? { source: on(source.ids, width) } : {}), ...(mask ? { attentionMask: on(mask, width) } : {}), ...(this.cache.kind ? { cache: this.cache } : {}) })
     })
+    if (this.cache.kind && this.state.cache?.kind !== this.cache.kind) {
+      this.state.dispose()
+      throw new ConfigError(`cacheImplementation: '${this.cache.kind}' is not there for ${model.constructor.name}. Leave it out.`)
+    }
   }
 
   /**
@@ -48,10 +62,13 @@ export class DecodingRun {
   step<T>(ids: Int32Array | Tensor, select: (logits: Tensor) => T): T {
     if (!(ids instanceof Int32Array)) return this.run(() => select(this.model.decode(ids, this.state)))
     const width = ids.length / this.rows
-    let from = 0
+    let from = this.fed ? 0 : this.held   // the prompt comes first
+    this.fed = true
     for (; width - from > this.chunk; from += this.chunk) this.feed(ids, from, from + this.chunk, () => undefined)
     return this.feed(ids, from, width, select)
   }
+
+  private fed = false
 
   private feed<T>(ids: Int32Array, from: number, to: number, select: (logits: Tensor) => T): T {
     const width = ids.length / this.rows, piece = from === 0 && to === width ? ids : columns(ids, this.rows, from, to)
@@ -74,6 +91,17 @@ export class DecodingRun {
     } finally {
       for (const module of this.training) module.training = true
     }
+  }
+
+  /** Ends the run: the caches go to the prompt cache, if there is one. @param tokens prompt and new tokens; the last of them may not have been fed */
+  finish(tokens: readonly number[]): void {
+    const { state, promptCache, model, precision, cache } = this, ahead = (state.length ?? 0) - tokens.length
+    if (!promptCache || !this.fed || ahead > (state.forgettable ?? 0)) {
+      this.dispose()
+      return
+    }
+    if (ahead > 0) state.forget!(ahead)
+    promptCache.keep({ model, state, tokens: tokens.slice(0, state.length), precision, cache })
   }
 
   dispose(): void { this.state.dispose() }

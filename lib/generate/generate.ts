@@ -1,3 +1,4 @@
+import { AbortedError } from '../errors.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import { beamSearch } from './beamSearch.js'
 import { DecodingRun } from './decodingRun.js'
@@ -104,11 +105,16 @@ export async function* streamedTokens(
   const deltas = tokenizer && new TextDeltas(texts, tokenizer, !model.isEncoderDecoder)
   plan.checkAborted()
   const run = new DecodingRun(model, prompt, plan)
+  let failed = false
   try {
     for await (const tokens of plan.onHost ? selectedTokens(run, prompt, plan, texts) : likeliestTokens(run, prompt, plan, texts))
       for (const token of tokens) yield deltas?.of(token) ?? token
+  } catch (error) {
+    failed = !(error instanceof AbortedError)
+    throw error
   } finally {
-    run.dispose()
+    if (failed) run.dispose()
+    else run.finish(texts.tokens[0]!)
   }
 }
 

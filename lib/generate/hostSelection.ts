@@ -1,4 +1,5 @@
 import { Random } from '../data/random.js'
+import { NumericsError } from '../errors.js'
 import { topK } from '../ops/topK.js'
 import type { DecodingRun } from './decodingRun.js'
 import type { GeneratedToken, GrowingTexts, TokenLogprob } from './growingTexts.js'
@@ -42,6 +43,10 @@ export async function* selectedTokens(
     const chosen = plan.doSample
       ? rows.map((sequence, at) => texts.isFinished(sequence) ? 0 : sampleToken(row(at), random[sequence]!.uniform()))
       : argmaxRows(values, rows.length, columns)
+    if (!plan.doSample) {
+      const stuck = rows.findIndex((sequence, at) => !texts.isFinished(sequence) && row(at)[chosen[at]!] === -Infinity)
+      if (stuck >= 0) throw new NumericsError(`no token can follow in sequence ${rows[stuck]!}: the logits processors exclude every one. Relax what they exclude.`)
+    }
     const tokens = tokenOf ? chosen.map((column, at) => tokenOf[at * columns + column]!) : chosen
     yield texts.add(rows, tokens, at => ({
       ...(plan.logprobs ? { logprob: logprobs(row(at), [chosen[at]!])[0]!.logprob } : {}),

@@ -1,6 +1,9 @@
 import { ConfigError } from '../errors.js'
 import { closest } from '../spelling.js'
+import type { CacheKind } from '../nn/keyValueCache.js'
+import type { Constraint } from './constraints/constraint.js'
 import type { StreamedToken } from './streamedTokens.js'
+import type { PromptCache } from './promptCache.js'
 import type { GenerationLimits, LogitsOptions } from './processors/processorsFrom.js'
 import type { StoppingCriterion, TextDecoder } from './stoppingCriteria.js'
 
@@ -50,12 +53,23 @@ export interface GenerationOptions extends LogitsOptions, GenerationLimits {
   tokenizer?: TextDecoder | undefined
   /** Of sampling: the same seed, model, inputs and options give the same tokens. Default: another one each time; the result names it. */
   seed?: number | undefined
+  /** Keeps the new text within a language; whole if maxNewTokens tokens are enough for its shortest continuation, byte by byte. */
+  constraint?: Constraint | undefined
   /** Also return the log-probability of each new token (true), and of the so many likeliest tokens in its place (a number). */
   logprobs?: boolean | number | undefined
   /** Also return the scores of the whole vocabulary behind each new token: after the logits processors, of beams as log-probabilities. */
   outputScores?: boolean | undefined
   /** Also return the logits of the whole vocabulary behind each new token, as the model gave them. Not with beams. */
   outputLogits?: boolean | undefined
+  /**
+   * How keys and values are kept: in memory that grows ('dynamic', the default), reserved at once ('static'), or as int8 ('quantized', a fourth of the memory, and
+   * not quite the same numbers). Layers with a sliding window hold no more than that in any case. For decoder-only models.
+   */
+  cacheImplementation?: CacheKind | undefined
+  /** Positions of a static cache. Default: what the generation needs. */
+  maxCacheLen?: number | undefined
+  /** Keeps keys and values for the next generation, whose prompt begins with this text: for one prompt and one sequence. */
+  promptCache?: PromptCache | undefined
   /** Feeds prompts in pieces of so many tokens, which bounds the memory of long ones. */
   prefillChunkSize?: number | undefined
   /** Ends the generation with AbortedError before its next token. */
@@ -73,8 +87,8 @@ const known: Record<keyof GenerationOptions, true> = {
   noRepeatNgramSize: true, encoderNoRepeatNgramSize: true, badWordsIds: true, sequenceBias: true, prefixAllowedTokens: true, forcedBosTokenId: true,
   forcedEosTokenId: true, suppressTokens: true, beginSuppressTokens: true, exponentialDecayLengthPenalty: true, removeInvalidValues: true,
   renormalizeLogits: true, logitsProcessors: true, decoderStartTokenId: true, bosTokenId: true, eosTokenId: true, padTokenId: true,
-  stoppingCriteria: true, stopStrings: true, tokenizer: true, seed: true, logprobs: true, outputScores: true, outputLogits: true, prefillChunkSize: true,
-  signal: true, onStep: true, onToken: true,
+  stoppingCriteria: true, stopStrings: true, tokenizer: true, seed: true, constraint: true, logprobs: true, outputScores: true, outputLogits: true, prefillChunkSize: true,
+  cacheImplementation: true, maxCacheLen: true, promptCache: true,  signal: true, onStep: true, onToken: true,
 }
 
 /** Options of transformers that are not built: the values at which they say nothing, and what they would do. */
@@ -89,6 +103,7 @@ const notBuilt: Readonly<Record<string, readonly [neutral: readonly unknown[], w
   outputAttentions: [[false], 'attention weights'], outputHiddenStates: [[false], 'hidden states'],
   useCache: [[true], 'generation without a cache (the tokens would be the same)'],
   returnDictInGenerate: [[true], 'a result that is no object'],
+  cacheConfig: [[], 'other codes than int8 with a scale for each head and position'],
   compileConfig: [[], 'compilation'], disableCompile: [[true, false], 'compilation'], continuousBatchingConfig: [[], 'continuous batching inside of generate'],
 }
 

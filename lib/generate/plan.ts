@@ -1,5 +1,6 @@
 import { AbortedError, ConfigError } from '../errors.js'
 import type { GenerativeModel } from '../nn/decoding.js'
+import type { CacheOptions } from '../nn/keyValueCache.js'
 import type { DType } from '../tensor/dtype.js'
 import { context } from '../tensor/scope.js'
 import type { GenerationPrompt } from './inputs.js'
@@ -30,6 +31,7 @@ export interface GenerationPlan {
   readonly topLogprobs: number
   readonly outputScores: boolean
   readonly outputLogits: boolean
+  readonly cache: CacheOptions
   /** Whether all logits have to be read, and tokens are chosen on the host. */
   readonly onHost: boolean
   /** Of the `autocast` that surrounds the call. */
@@ -61,7 +63,9 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
 
   const maxNewTokens = newTokens(model, prompt, options)
   // Rows may have prompts of different lengths: a limit in new tokens holds for all of them.
-  const limited: GenerationOptions = { ...options, maxNewTokens, maxLength: undefined }
+  const ends = options.eosTokenId === undefined ? [] : tokenList(options.eosTokenId, 'eosTokenId'), { constraint } = options
+  const limited: GenerationOptions = { ...options, maxNewTokens, maxLength: undefined,
+    ...(constraint ? { logitsProcessors: [...options.logitsProcessors ?? [], constraint.processor(ends, maxNewTokens)] } : {}) }
   const processors = processorsFrom(limited)
   const doSample = options.doSample ?? false
   if (numBeams === 1 && !doSample && numReturnSequences > 1) {
@@ -79,15 +83,15 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
     throw new ConfigError('diversityPenalty is for groups of beams: add numBeamGroups.')
   }
 
-  const ends = options.eosTokenId === undefined ? [] : tokenList(options.eosTokenId, 'eosTokenId')
   const criteria = [...options.stoppingCriteria ?? []]
   requireOption(criteria.every(criterion => typeof criterion === 'function'), 'stoppingCriteria', 'a list of functions', options.stoppingCriteria)
   if (options.stopStrings?.length) criteria.push(stopStringCriterion(options.stopStrings, options.tokenizer))
+  if (constraint) criteria.push(constraint.criterion())
   if (maxTime !== undefined) criteria.push(maxTimeCriterion(maxTime))
 
   return {
     options, maxNewTokens, numBeams, numBeamGroups, numReturnSequences, lengthPenalty, earlyStopping, doSample, ends, processors, seed,
-    outputScores, outputLogits, logprobs: logprobs !== false, topLogprobs: typeof logprobs === 'number' ? logprobs : 0,
+    outputScores, outputLogits, cache: cacheOptions(model, prompt, limited), logprobs: logprobs !== false, topLogprobs: typeof logprobs === 'number' ? logprobs : 0,
     onHost: doSample || processors.length > 0 || outputScores || outputLogits || typeof logprobs === 'number', precision: context().precision,
     pad: options.padTokenId ?? ends[0] ?? 0,
     shortlist: shortlistOf(limited, model.vocabSize),
@@ -97,6 +101,20 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
       if (signal?.aborted) throw new AbortedError('the generation was aborted by its signal', { cause: signal.reason })
     },
   }
+}
+
+const cacheKinds = ['dynamic', 'static', 'quantized']
+
+function cacheOptions({ isEncoderDecoder }: GenerativeModel, { width, texts, mask }: GenerationPrompt, options: GenerationOptions): CacheOptions {
+  const { cacheImplementation: kind, maxCacheLen, maxNewTokens = 0, numBeams = 1, numReturnSequences = 1, promptCache } = options
+  requireOption(kind === undefined || cacheKinds.includes(kind), 'cacheImplementation', `one of ${cacheKinds.join(', ')}`, kind)
+  if (promptCache && (isEncoderDecoder || numBeams > 1 || numReturnSequences > 1 || texts.length > 1 || mask))
+    throw new ConfigError('promptCache is for one prompt without padding, one sequence, and models without an encoder.')
+  if (maxCacheLen === undefined) return kind && kind !== 'dynamic' ? { kind, ...(kind === 'static' ? { maxLength: width + maxNewTokens - 1 } : {}) } : {}
+  if (kind !== 'static') throw new ConfigError("maxCacheLen is for cacheImplementation: 'static'; others grow.")
+  const needed = width + maxNewTokens - 1
+  requireOption(isCount(maxCacheLen) && maxCacheLen >= needed, 'maxCacheLen', `at least ${needed}, for a prompt of ${width} tokens and ${maxNewTokens} new ones`, maxCacheLen)
+  return { kind, maxLength: maxCacheLen }
 }
 
 /** Bytes that one step of a beam search may take: log-probabilities, and candidates that are compared. */

@@ -146,6 +146,8 @@ export class Llama extends CausalLanguageModel {
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
   protected get layerCount(): number { return this.config.num_hidden_layers }
 
+  protected override windowOf(layer: number): number { return windowOf(this.config, layer) }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
     const { embed_tokens, layers, norm } = this.model, { keyPadding } = step
     const turn = this.rotary.at(step.start, step.end)

@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
 import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
-import { KeyValueCache } from '../nn/keyValueCache.js'
+import { type CacheOptions, KeyValueCache } from '../nn/keyValueCache.js'
 import { Dropout, Embedding, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions, SinusoidalPositions } from '../nn/positions.js'
@@ -89,7 +89,9 @@ class Stacks extends Module {
 
 class TransformerState implements DecodingState {
   length = 0
-  constructor(readonly layers: DecoderLayerCache[], public sourceMask: Tensor | undefined) {}
+  constructor(readonly layers: DecoderLayerCache[], public sourceMask: Tensor | undefined, readonly cache: CacheOptions | undefined) {}
+
+  get bytes(): number { return this.layers.reduce((sum, { self, memory }) => sum + self.bytes + memory.bytes, 0) }
 
   reorder(rows: Tensor, sameSource = false): void {
     for (const { self, memory } of this.layers) {
@@ -164,15 +166,15 @@ export class Transformer extends Module implements GenerativeModel {
     return scope(() => crossEntropy(this.forward(source, decoderInput, { sourceMask }), labels, { labelSmoothing, reduction }))
   }
 
-  prepare({ source, attentionMask }: DecodingInputs): TransformerState {
+  prepare({ source, attentionMask, cache }: DecodingInputs): TransformerState {
     if (!source) throw new ConfigError('Transformer: generation needs source ids')
     return scope(() => {
       const memory = this.encode(source, attentionMask)
       const layers = this.transformer.decoder.layers.map(layer => {
         const { keys, values } = layer.multihead_attn.project(memory)
-        return { self: new KeyValueCache(), memory: KeyValueCache.of(keys, values) }
+        return { self: new KeyValueCache(cache), memory: KeyValueCache.of(keys, values) }
       })
-      return new TransformerState(layers, attentionMask && cast(attentionMask, 'bool').keep())
+      return new TransformerState(layers, attentionMask && cast(attentionMask, 'bool').keep(), cache)
     })
   }
 
