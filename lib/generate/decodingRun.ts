@@ -46,7 +46,7 @@ export class DecodingRun {
     this.state = known?.state ?? this.run(() => {
       const on = (values: Int32Array, width: number) => tensor(values, [this.rows, width], { device: this.device })
       const { mask, width } = source ?? prompt
-      return this.model.prepare({ ...(source ? { source: on(source.ids, width) } : {}), ...(mask ? { attentionMask: on(mask, width) } : {}), ...(this.cache.kind ? { cache: this.cache } : {}) })
+      return this.model.prepare({ ...(source ? { source: on(source.ids, width) } : {}), ...(mask ? { attentionMask: on(mask, width) } : {}), ...(Object.keys(this.cache).length > 0 ? { cache: this.cache } : {}) })
     })
     if (this.cache.kind && this.state.cache?.kind !== this.cache.kind) {
       this.state.dispose()
@@ -69,6 +69,33 @@ export class DecodingRun {
   }
 
   private fed = false
+
+  /** Feeds the prompt of the only row but for its last token, which `verify` begins with. */
+  prefill(ids: Int32Array): void {
+    if (this.held < ids.length - 1) this.step(ids.subarray(0, -1), () => undefined)
+    this.fed = true
+  }
+
+  /** Feeds tokens of the only row. @returns the logits behind each, `[T * V]` */
+  async verify(tokens: readonly number[]): Promise<Float32Array> {
+    const { all } = this.run(() => ({ all: this.model.decodeAll!(this.upload(Int32Array.from(tokens), [1, tokens.length]), this.state).data() as Promise<Float32Array> }))
+    return all
+  }
+
+  /** Feeds tokens of the only row. @returns the logits behind the last, `[V]` */
+  async read(tokens: readonly number[]): Promise<Float32Array> {
+    const { last } = this.step(Int32Array.from(tokens), logits => ({ last: logits.data() as Promise<Float32Array> }))
+    return last
+  }
+
+  /** Takes back the newest positions. */
+  forget(count: number): void { if (count > 0) this.state.forget!(count) }
+
+  /** Takes back guesses that were fed behind the first `count` tokens. */
+  settle(count: number): void { this.forget(Math.max(0, (this.state.length ?? 0) - count)) }
+
+  /** Whether positions can be taken back, and logits be had for several at once. */
+  get canVerify(): boolean { return this.model.decodeAll !== undefined && this.state.forget !== undefined }
 
   private feed<T>(ids: Int32Array, from: number, to: number, select: (logits: Tensor) => T): T {
     const width = ids.length / this.rows, piece = from === 0 && to === width ? ids : columns(ids, this.rows, from, to)

@@ -1,4 +1,4 @@
-import { AbortedError } from '../errors.js'
+import { AbortedError, ConfigError } from '../errors.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import { beamSearch } from './beamSearch.js'
 import { DecodingRun } from './decodingRun.js'
@@ -9,6 +9,7 @@ import { selectedTokens } from './hostSelection.js'
 import { readInputs, type GenerationInputs, type GenerationPrompt, type TokenRows } from './inputs.js'
 import { checkNames, type GenerationOptions } from './options.js'
 import { planGeneration, type GenerationPlan } from './plan.js'
+import { speculativeTokens, type SpeculationStatistics } from './speculative/speculative.js'
 import { TextDeltas, type StreamedToken } from './streamedTokens.js'
 
 /** What ended a sequence: an end token, the limit of tokens, or something else that was to stop it (a stop string, a criterion, `maxTime`). */
@@ -32,6 +33,8 @@ export interface GenerationResult {
   logits?: Float32Array[][]
   /** Of sampling. */
   seed?: number
+  /** With `assistantModel` or `promptLookupNumTokens`: how many guesses there were, and how many were right. */
+  speculation?: SpeculationStatistics
 }
 
 /**
@@ -51,7 +54,8 @@ export async function generate(
 
 async function withoutBeams(model: GenerativeModel, prompt: GenerationPrompt, plan: GenerationPlan): Promise<GenerationResult> {
   const texts = new GrowingTexts(prompt, plan), found = texts.tokens.map((): GeneratedToken[] => [])
-  for await (const token of streamedTokens(model, prompt, plan, texts)) {
+  const speculation: SpeculationStatistics = { steps: 0, drafted: 0, accepted: 0 }
+  for await (const token of streamedTokens(model, prompt, plan, texts, speculation)) {
     found[token.sequence]!.push(token)
     plan.options.onToken?.(token)
   }
@@ -61,7 +65,7 @@ async function withoutBeams(model: GenerativeModel, prompt: GenerationPrompt, pl
     sequences: rectangle(prompt, newTokens, plan.pad), newTokens, finishReasons: newTokens.map(tokens => finishReason(tokens, plan)),
     ...(plan.logprobs ? { logprobs: kept('logprob') } : {}), ...(plan.topLogprobs > 0 ? { topLogprobs: kept('topLogprobs') } : {}),
     ...(plan.outputScores ? { scores: kept('scores') } : {}), ...(plan.outputLogits ? { logits: kept('logits') } : {}),
-    ...(plan.doSample ? { seed: plan.seed } : {}),
+    ...(plan.doSample ? { seed: plan.seed } : {}), ...(plan.speculates ? { speculation } : {}),
   }
 }
 
@@ -99,7 +103,7 @@ export async function prepareGeneration(
 
 /** @internal Tokens as they are chosen, without beams, with their text where a tokenizer is given. Whoever stops early frees the caches by it. */
 export async function* streamedTokens(
-  model: GenerativeModel, prompt: GenerationPrompt, plan: GenerationPlan, texts: GrowingTexts,
+  model: GenerativeModel, prompt: GenerationPrompt, plan: GenerationPlan, texts: GrowingTexts, statistics: SpeculationStatistics = { steps: 0, drafted: 0, accepted: 0 },
 ): AsyncGenerator<StreamedToken, void, undefined> {
   const { tokenizer } = plan.options
   const deltas = tokenizer && new TextDeltas(texts, tokenizer, !model.isEncoderDecoder)
@@ -107,7 +111,10 @@ export async function* streamedTokens(
   const run = new DecodingRun(model, prompt, plan)
   let failed = false
   try {
-    for await (const tokens of plan.onHost ? selectedTokens(run, prompt, plan, texts) : likeliestTokens(run, prompt, plan, texts))
+    if (plan.speculates && !run.canVerify) throw new ConfigError(`${model.constructor.name} cannot check guesses: leave out assistantModel and promptLookupNumTokens.`)
+    const steps = plan.speculates ? speculativeTokens(run, prompt, plan, texts, statistics)
+      : plan.onHost ? selectedTokens(run, prompt, plan, texts) : likeliestTokens(run, prompt, plan, texts)
+    for await (const tokens of steps)
       for (const token of tokens) yield deltas?.of(token) ?? token
   } catch (error) {
     failed = !(error instanceof AbortedError)

@@ -20,8 +20,6 @@ export interface GeneratedToken {
   readonly last: boolean
 }
 
-type About = 'logprob' | 'topLogprobs' | 'scores' | 'logits'
-
 /** The sequences of a generation without beams, as they grow token by token, and which row of the model's batch each is. */
 export class GrowingTexts {
   /** Prompt and new tokens of each sequence. */
@@ -44,7 +42,7 @@ export class GrowingTexts {
   isFinished(sequence: number): boolean { return this.finished[sequence]! }
 
   /** Adds the next token of each sequence of `rows` that is not finished yet. @param about what else is said of the token of a row */
-  add(rows: Int32Array, tokens: ArrayLike<number>, about: (row: number) => Pick<GeneratedToken, About> = () => ({})): GeneratedToken[] {
+  add(rows: Int32Array, tokens: ArrayLike<number>, about: (row: number) => Omit<GeneratedToken, 'sequence' | 'token' | 'last'> = () => ({})): GeneratedToken[] {
     this.step++
     const added: GeneratedToken[] = []
     rows.forEach((sequence, row) => {

@@ -48,11 +48,7 @@ export async function* selectedTokens(
       if (stuck >= 0) throw new NumericsError(`no token can follow in sequence ${rows[stuck]!}: the logits processors exclude every one. Relax what they exclude.`)
     }
     const tokens = tokenOf ? chosen.map((column, at) => tokenOf[at * columns + column]!) : chosen
-    yield texts.add(rows, tokens, at => ({
-      ...(plan.logprobs ? { logprob: logprobs(row(at), [chosen[at]!])[0]!.logprob } : {}),
-      ...(plan.topLogprobs > 0 ? { topLogprobs: logprobs(row(at), likeliest(row(at), plan.topLogprobs)) } : {}),
-      ...(plan.outputScores ? { scores: row(at).slice() } : {}), ...(raw ? { logits: raw.slice(at * columns, (at + 1) * columns) } : {}),
-    }))
+    yield texts.add(rows, tokens, at => aboutToken(plan, row(at), chosen[at]!, raw?.slice(at * columns, (at + 1) * columns)))
 
     if (texts.unfinished === 0) return
     const stay = texts.shrink()
@@ -102,6 +98,15 @@ function listed(values: Float32Array, indices: Int32Array, columns: number, orig
     })
   })
   return { values: out, columns, tokens }
+}
+
+/** What else is said of a token. @param row the processed logits that it was chosen from @param column its place there @param logits as the model gave them */
+export function aboutToken(plan: GenerationPlan, row: Float32Array, column: number, logits: Float32Array | undefined): Omit<GeneratedToken, 'sequence' | 'token' | 'last'> {
+  return {
+    ...(plan.logprobs ? { logprob: logprobs(row, [column])[0]!.logprob } : {}),
+    ...(plan.topLogprobs > 0 ? { topLogprobs: logprobs(row, likeliest(row, plan.topLogprobs)) } : {}),
+    ...(plan.outputScores ? { scores: row.slice() } : {}), ...(logits ? { logits } : {}),
+  }
 }
 
 function logprobs(row: Float32Array, columns: Iterable<number>): TokenLogprob[] {

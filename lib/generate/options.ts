@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { closest } from '../spelling.js'
+import type { GenerativeModel } from '../nn/decoding.js'
 import type { CacheKind } from '../nn/keyValueCache.js'
 import type { Constraint } from './constraints/constraint.js'
 import type { StreamedToken } from './streamedTokens.js'
@@ -70,6 +71,18 @@ export interface GenerationOptions extends LogitsOptions, GenerationLimits {
   maxCacheLen?: number | undefined
   /** Keeps keys and values for the next generation, whose prompt begins with this text: for one prompt and one sequence. */
   promptCache?: PromptCache | undefined
+  /** A smaller model of the same vocabulary that guesses tokens for this one to check, several in one pass: faster where it is often right, never other tokens. */
+  assistantModel?: GenerativeModel | undefined
+  /** How many tokens it guesses at a time. Default 20. */
+  numAssistantTokens?: number | undefined
+  /** 'constant' (default), or 'heuristic': two more after a draft that was right, one less after another. */
+  numAssistantTokensSchedule?: 'constant' | 'heuristic' | 'heuristic_transient' | undefined
+  /** A guess less probable than this is the last of its draft. Default 0.4. */
+  assistantConfidenceThreshold?: number | undefined
+  /** Guesses so many tokens by what followed the same words earlier in the text, without a second model. */
+  promptLookupNumTokens?: number | undefined
+  /** How many of the last tokens are looked for at most. Default 2. */
+  maxMatchingNgramSize?: number | undefined
   /** Feeds prompts in pieces of so many tokens, which bounds the memory of long ones. */
   prefillChunkSize?: number | undefined
   /** Ends the generation with AbortedError before its next token. */
@@ -88,7 +101,8 @@ const known: Record<keyof GenerationOptions, true> = {
   forcedEosTokenId: true, suppressTokens: true, beginSuppressTokens: true, exponentialDecayLengthPenalty: true, removeInvalidValues: true,
   renormalizeLogits: true, logitsProcessors: true, decoderStartTokenId: true, bosTokenId: true, eosTokenId: true, padTokenId: true,
   stoppingCriteria: true, stopStrings: true, tokenizer: true, seed: true, constraint: true, logprobs: true, outputScores: true, outputLogits: true, prefillChunkSize: true,
-  cacheImplementation: true, maxCacheLen: true, promptCache: true,  signal: true, onStep: true, onToken: true,
+  assistantModel: true, numAssistantTokens: true, numAssistantTokensSchedule: true, assistantConfidenceThreshold: true, promptLookupNumTokens: true,
+  maxMatchingNgramSize: true, cacheImplementation: true, maxCacheLen: true, promptCache: true,  signal: true, onStep: true, onToken: true,
 }
 
 /** Options of transformers that are not built: the values at which they say nothing, and what they would do. */

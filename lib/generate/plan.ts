@@ -7,6 +7,7 @@ import type { GenerationPrompt } from './inputs.js'
 import type { GenerationOptions } from './options.js'
 import { isCount, isToken, requireOption, tokenList, type LogitsProcessor } from './processors/logitsProcessor.js'
 import { processorsFrom } from './processors/processorsFrom.js'
+import { mostDrafted } from './speculative/speculative.js'
 import { maxTimeCriterion, stopStringCriterion } from './stoppingCriteria.js'
 
 /** The options of one generation, complete and checked. */
@@ -32,6 +33,8 @@ export interface GenerationPlan {
   readonly outputScores: boolean
   readonly outputLogits: boolean
   readonly cache: CacheOptions
+  /** Whether tokens are guessed and checked several at a time. */
+  readonly speculates: boolean
   /** Whether all logits have to be read, and tokens are chosen on the host. */
   readonly onHost: boolean
   /** Of the `autocast` that surrounds the call. */
@@ -83,6 +86,8 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
     throw new ConfigError('diversityPenalty is for groups of beams: add numBeamGroups.')
   }
 
+  const speculates = requireSpeculation(model, prompt, options), draftTokens = options.promptLookupNumTokens ?? options.numAssistantTokens ?? 20
+  const grows = (options.numAssistantTokensSchedule ?? 'constant') !== 'constant'
   const criteria = [...options.stoppingCriteria ?? []]
   requireOption(criteria.every(criterion => typeof criterion === 'function'), 'stoppingCriteria', 'a list of functions', options.stoppingCriteria)
   if (options.stopStrings?.length) criteria.push(stopStringCriterion(options.stopStrings, options.tokenizer))
@@ -91,7 +96,7 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
 
   return {
     options, maxNewTokens, numBeams, numBeamGroups, numReturnSequences, lengthPenalty, earlyStopping, doSample, ends, processors, seed,
-    outputScores, outputLogits, cache: cacheOptions(model, prompt, limited), logprobs: logprobs !== false, topLogprobs: typeof logprobs === 'number' ? logprobs : 0,
+    outputScores, outputLogits, speculates, cache: { ...cacheOptions(model, prompt, limited), ...(speculates ? { reserve: (grows ? Math.max(draftTokens, mostDrafted) : draftTokens) + 1 } : {}) }, logprobs: logprobs !== false, topLogprobs: typeof logprobs === 'number' ? logprobs : 0,
     onHost: doSample || processors.length > 0 || outputScores || outputLogits || typeof logprobs === 'number', precision: context().precision,
     pad: options.padTokenId ?? ends[0] ?? 0,
     shortlist: shortlistOf(limited, model.vocabSize),
@@ -101,6 +106,23 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
       if (signal?.aborted) throw new AbortedError('the generation was aborted by its signal', { cause: signal.reason })
     },
   }
+}
+
+/** @returns whether the options ask for guesses @throws ConfigError for what does not go with them */
+function requireSpeculation({ vocabSize }: GenerativeModel, { texts }: GenerationPrompt, options: GenerationOptions): boolean {
+  const { assistantModel, promptLookupNumTokens, numAssistantTokens = 20, numAssistantTokensSchedule: schedule = 'constant', maxMatchingNgramSize = 2, assistantConfidenceThreshold = 0.4 } = options
+  requireOption(isCount(numAssistantTokens) && numAssistantTokens > 0, 'numAssistantTokens', 'a whole number > 0', numAssistantTokens)
+  requireOption(['constant', 'heuristic', 'heuristic_transient'].includes(schedule), 'numAssistantTokensSchedule', "'constant' or 'heuristic'", schedule)
+  requireOption(isCount(maxMatchingNgramSize) && maxMatchingNgramSize > 0, 'maxMatchingNgramSize', 'a whole number > 0', maxMatchingNgramSize)
+  requireOption(assistantConfidenceThreshold >= 0 && assistantConfidenceThreshold <= 1, 'assistantConfidenceThreshold', 'a number from 0 to 1', assistantConfidenceThreshold)
+  if (promptLookupNumTokens !== undefined) requireOption(isCount(promptLookupNumTokens) && promptLookupNumTokens > 0, 'promptLookupNumTokens', 'a whole number > 0', promptLookupNumTokens)
+  if (!assistantModel && promptLookupNumTokens === undefined) return false
+  const name = assistantModel ? 'assistantModel' : 'promptLookupNumTokens'
+  if (assistantModel && promptLookupNumTokens !== undefined) throw new ConfigError('assistantModel and promptLookupNumTokens both guess: give one of them.')
+  if ((options.numBeams ?? 1) > 1 || (options.numReturnSequences ?? 1) > 1 || texts.length > 1) throw new ConfigError(`${name} is for one prompt and one sequence, without beams.`)
+  if (assistantModel && assistantModel.vocabSize !== vocabSize)
+    throw new ConfigError(`assistantModel has a vocabulary of ${assistantModel.vocabSize}, the model one of ${vocabSize}. It has to have the same tokenizer.`)
+  return true
 }
 
 const cacheKinds = ['dynamic', 'static', 'quantized']

@@ -93,6 +93,13 @@ class TransformerState implements DecodingState {
 
   get bytes(): number { return this.layers.reduce((sum, { self, memory }) => sum + self.bytes + memory.bytes, 0) }
 
+  get forgettable(): number { return this.length }
+
+  forget(count: number): void {
+    for (const { self } of this.layers) self.forget(count)
+    this.length -= count
+  }
+
   reorder(rows: Tensor, sameSource = false): void {
     for (const { self, memory } of this.layers) {
       self.reorder(rows)
@@ -178,12 +185,15 @@ export class Transformer extends Module implements GenerativeModel {
     })
   }
 
-  decode(ids: Tensor, state: DecodingState): Tensor {
-    const s = state as TransformerState
+  decode(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(select(this.decoded(ids, state as TransformerState), 1, -1)), 'float32')) }
+
+  decodeAll(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(this.decoded(ids, state as TransformerState)), 'float32')) }
+
+  private decoded(ids: Tensor, s: TransformerState): Tensor {
     return scope(() => {
       const y = this.transformer.decoder.forward(this.embedTarget(ids, s.length), undefined, s.sourceMask ? { memoryKeyPadding: s.sourceMask } : {}, s.layers)
       s.length += ids.shape[1]!
-      return cast(this.project(select(y, 1, -1)), 'float32')
+      return y
     })
   }
 
