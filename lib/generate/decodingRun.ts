@@ -83,9 +83,29 @@ export class DecodingRun {
   }
 
   /** Feeds tokens of the only row. @returns the logits behind the last, `[V]` */
-  async read(tokens: readonly number[]): Promise<Float32Array> {
+  async read(tokens: ArrayLike<number>): Promise<Float32Array> {
     const { last } = this.step(Int32Array.from(tokens), logits => ({ last: logits.data() as Promise<Float32Array> }))
     return last
+  }
+
+  /** Memory of the caches. */
+  get bytes(): number { return this.state.bytes ?? 0 }
+
+  /** Takes the rows of another run of the same model behind its own; both were given a mask. @throws ConfigError for models that cannot */
+  join(other: DecodingRun): void {
+    if (!this.state.join) {
+      other.dispose()
+      throw new ConfigError(`${this.model.constructor.name} cannot take rows into a batch that runs. Use generate.`)
+    }
+    this.run(() => { this.state.join!(other.state) })
+    this.rows += other.rows
+    other.dispose()
+  }
+
+  /** Drops columns that are padding in all rows. @param kept columns that hold tokens in some */
+  trim(kept: number): void {
+    const columns = (this.state.length ?? kept) - kept
+    if (columns > 0) this.run(() => { this.state.trim?.(columns) })
   }
 
   /** Takes back the newest positions. */

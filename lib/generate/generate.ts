@@ -1,4 +1,5 @@
 import { AbortedError, ConfigError } from '../errors.js'
+import { EventLoopTurns } from '../eventLoop.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import { beamSearch } from './beamSearch.js'
 import { DecodingRun } from './decodingRun.js'
@@ -109,13 +110,16 @@ export async function* streamedTokens(
   const deltas = tokenizer && new TextDeltas(texts, tokenizer, !model.isEncoderDecoder)
   plan.checkAborted()
   const run = new DecodingRun(model, prompt, plan)
+  const turns = new EventLoopTurns()
   let failed = false
   try {
     if (plan.speculates && !run.canVerify) throw new ConfigError(`${model.constructor.name} cannot check guesses: leave out assistantModel and promptLookupNumTokens.`)
     const steps = plan.speculates ? speculativeTokens(run, prompt, plan, texts, statistics)
       : plan.onHost ? selectedTokens(run, prompt, plan, texts) : likeliestTokens(run, prompt, plan, texts)
-    for await (const tokens of steps)
+    for await (const tokens of steps) {
       for (const token of tokens) yield deltas?.of(token) ?? token
+      await turns.giveIfDue()   // a signal or a timer may want to end it
+    }
   } catch (error) {
     failed = !(error instanceof AbortedError)
     throw error

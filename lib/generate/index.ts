@@ -1,6 +1,7 @@
 export { Constraint } from './constraints/constraint.js'
 export { type JsonSchemaOptions } from './constraints/jsonSchema.js'
 export { type ConstraintTokenizer } from './constraints/tokenBytes.js'
+export { type EngineOptions, GenerationEngine, type RequestOptions } from './engine/generationEngine.js'
 export { type FinishReason, type GenerationResult, generate } from './generate.js'
 export { generateStream } from './generateStream.js'
 export { generationDefaults, readGenerationConfig, setGenerationDefaults } from './generationConfig.js'

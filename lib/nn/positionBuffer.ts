@@ -89,7 +89,7 @@ export class PositionBuffer {
       return
     }
     const [own, added] = [this.tensor.shape[0]!, other.tensor.shape[0]!], length = Math.max(this.length, other.length)
-    const to = zeros([own + added, Math.max(this.capacityFor(length, 0), this.bound ?? 0), ...this.tensor.shape.slice(2)], { dtype: this.tensor.dtype, device: this.tensor.device }).keep()
+    const to = zeros([own + added, Math.max(this.capacityFor(length + 1, this.tensor.shape[1]!), this.bound ?? 0), ...this.tensor.shape.slice(2)], { dtype: this.tensor.dtype, device: this.tensor.device }).keep()
     this.write(to, this.view(), 0, length - this.length)
     this.write(to, other.view(), own, length - other.length)
     this.tensor.dispose()
@@ -112,7 +112,9 @@ export class PositionBuffer {
 
   private capacityFor(needed: number, before: number): number {
     const { capacity, limit } = this.room
-    return limit ?? (this.bound === undefined ? Math.max(capacity, needed, 2 * before) : Math.max(this.bound, needed))
+    // What was trimmed in front is room behind: memory grows only where it is nearly full.
+    const grown = before === 0 ? needed : 4 * needed > 3 * before ? 2 * needed : Math.min(before, 2 * needed)
+    return limit ?? (this.bound === undefined ? Math.max(capacity, grown) : Math.max(this.bound, needed))
   }
 
   /** Moves the `keep` newest positions to the front of new memory. */

@@ -20,6 +20,12 @@ class TableState implements DecodingState {
   }
   get length(): number { return this.texts[0]?.length ?? 0 }
   get forgettable(): number { return this.length }
+  trim(): void { /* texts have no padding */ }
+  join(other: TableState): void {
+    this.texts.push(...other.texts)
+    this.sources.push(...other.sources)
+    this.model.rowsOfSteps.push(-this.texts.length)
+  }
   forget(count: number): void { for (const text of this.texts) text.length -= count }
   dispose(): void { this.memory.dispose() }
 }
