@@ -1,8 +1,9 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError, TokenizerError } from '../errors.js'
+import { generationConfigOf, readGenerationConfig, setGenerationDefaults } from '../generate/generationConfig.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
-import { writeFileAtomic } from '../io/atomicFile.js'
+import { writeFileAtomic, writeJsonAtomic } from '../io/atomicFile.js'
 import { listedCheckpoints } from '../io/checkpointList.js'
 import { makeFolder } from '../io/folders.js'
 import { ioError, systemCode } from '../io/ioError.js'
@@ -64,6 +65,8 @@ registerWriter(saveModel)
 export async function writeModel(folder: string, model: Module, tokenizer?: SavedTokenizer, { maxShardBytes, ...options }: SaveOptions = {}): Promise<void> {
   const dtype = options.dtype ?? loadedDtypes.get(model) ?? 'float32'
   await writeFileAtomic(join(folder, 'config.json'), configText({ ...configOf(model, tokenizer), torch_dtype: dtype }))
+  const generation = generationConfigOf(model)
+  if (generation) await writeJsonAtomic(join(folder, 'generation_config.json'), generation)
   if (tokenizer) await saveTokenizer(folder, tokenizer)
   // As transformers marks them: it refuses files that do not say of which library their layout is.
   await saveSafetensors(folder, tensorsToSave(model.stateDict(), dtype), { metadata: { format: 'pt' }, ...(maxShardBytes === undefined ? {} : { maxShardBytes }) })
@@ -86,6 +89,7 @@ export async function loadModel(directory: string, { task, config: other = {}, i
       throw new CheckpointError(`${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model embeddings for ${vocabularyOf(model)}. `
         + 'Is the tokenizer.json that of another model?')
     }
+    setGenerationDefaults(model, await readGenerationConfig(directory, config))
     return { model: model.eval(), tokenizer, config, ...report }
   } catch (error) {
     model.dispose()

@@ -137,17 +137,18 @@ export abstract class Seq2SeqLanguageModel extends EncoderDecoder implements Gen
     return scope(() => crossEntropy(this.forward(source, decoderInput ?? this.shiftRight(labels), masks), labels, { labelSmoothing, reduction }))
   }
 
-  prepare({ source, attentionMask }: DecodingInputs): EncoderDecoderState {
+  prepare({ source, attentionMask, cache }: DecodingInputs): EncoderDecoderState {
     if (!source) throw new ConfigError(`${this.constructor.name}: generation needs source ids`)
-    return scope(() => EncoderDecoderState.of(this.decoder.memories(this.encode(source, attentionMask)), attentionMask))
+    return scope(() => EncoderDecoderState.of(this.decoder.memories(this.encode(source, attentionMask)), attentionMask, cache))
   }
 
-  decode(ids: Tensor, state: DecodingState): Tensor {
-    const s = state as EncoderDecoderState
-    return scope(() => {
-      const y = this.decoder.states(ids, { start: s.length, memoryKeyPadding: s.sourceMask, layers: s.layers })
-      s.length += ids.shape[1]!
-      return cast(this.project(select(y, 1, -1)), 'float32')
-    })
+  decode(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(select(this.advance(ids, state as EncoderDecoderState), 1, -1)), 'float32')) }
+
+  decodeAll(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(this.advance(ids, state as EncoderDecoderState)), 'float32')) }
+
+  private advance(ids: Tensor, state: EncoderDecoderState): Tensor {
+    const start = state.length
+    state.length += ids.shape[1]!
+    return this.decoder.states(ids, { start, memoryKeyPadding: state.sourceMask, layers: state.layers })
   }
 }

@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { attention, type AttentionOptions } from '../ops/attention.js'
-import { reshape } from '../ops/view.js'
+import { reshape, slice } from '../ops/view.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { KeyValueCache } from './keyValueCache.js'
 import { Linear, RMSNorm } from './layers.js'
@@ -84,5 +84,7 @@ export function turnedAttention(
   q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>,
 ): Tensor {
   const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
-  return attention(turn(q), keys, values, { ...options, ...(keyPadding ? { keyPadding } : {}), ...(bias ? { bias } : {}), causal: true })
+  // A cache with a window holds the newest positions alone.
+  const padding = keyPadding && { keyPadding: keyPadding.shape[1] === keys.shape[1] ? keyPadding : slice(keyPadding, 1, -keys.shape[1]!) }
+  return attention(turn(q), keys, values, { ...options, ...padding, ...(bias ? { bias } : {}), causal: true })
 }

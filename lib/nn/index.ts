@@ -2,7 +2,7 @@ export type { DecodingInputs, DecodingState, GenerativeModel } from './decoding.
 export { type DecoderLayerCache, EncoderDecoderState } from './encoderDecoderState.js'
 export { GatedFeedForward } from './gatedFeedForward.js'
 export { type DecoderContext, GroupedQueryAttention, type GroupedQueryOptions } from './groupedQueryAttention.js'
-export { KeyValueCache } from './keyValueCache.js'
+export { type CacheKind, type CacheOptions, KeyValueCache } from './keyValueCache.js'
 export { Dropout, Embedding, LayerNorm, Linear, RMSNorm } from './layers.js'
 export { Module } from './module.js'
 export { type AttentionMask, MultiHeadAttention } from './multiHeadAttention.js'
