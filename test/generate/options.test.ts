@@ -6,7 +6,7 @@ import { generationDefaults, generationOptions, readGenerationConfig, setGenerat
 import type { GenerationOptions } from '#lib/generate/options.js'
 import type { StreamedToken } from '#lib/generate/streamedTokens.js'
 import { GPT2 } from '#lib/models/gpt2.js'
-import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 import { temporaryFolder } from '../io/temporaryFolder.js'
 import { arbitraryLogits, logProbabilities, TableModel, type LogitsTable } from './tableModel.js'
 

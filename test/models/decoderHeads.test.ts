@@ -12,7 +12,7 @@ import { tensor } from '#lib/tensor/create.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
-import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 
 const small = {
   vocab_size: 23, hidden_size: 16, intermediate_size: 20, num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 2, initializer_range: 0.3, pad_token_id: 0,
