@@ -36,6 +36,7 @@ export {
 } from './models/electra.js'
 export type { EncoderInputs } from './models/encoder.js'
 export type { EncoderLossOptions, LabelledBatch, QuestionAnsweringBatch, QuestionAnsweringOutput } from './models/encoderModel.js'
+export { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from './models/decoderHeads.js'
 export { GPT2, type GPT2Config, GPT2Model } from './models/gpt2.js'
 export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './models/llama.js'
 export {

@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
 import type { KeyValueCache } from '../nn/keyValueCache.js'
-import { Dropout, Embedding, LayerNorm } from '../nn/layers.js'
+import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
@@ -14,6 +14,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
+import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** GPT-2's configuration under the names of its `config.json`. */
@@ -30,15 +31,17 @@ export interface GPT2Config {
   attn_pdrop: number
   layer_norm_epsilon: number
   initializer_range: number
+  tie_word_embeddings: boolean
 }
 
 const defaults: GPT2Config = {
   vocab_size: 50257, n_positions: 1024, n_embd: 768, n_layer: 12, n_head: 12, n_inner: null, activation_function: 'gelu_new', resid_pdrop: 0.1, embd_pdrop: 0.1,
   attn_pdrop: 0.1, layer_norm_epsilon: 1e-5, initializer_range: 0.02,
+  tie_word_embeddings: true,
 }
 
 /** Variations of GPT-2 that compute something else and are not built. */
-const usual = { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false, add_cross_attention: false, tie_word_embeddings: true, quantization_config: null }
+const usual = { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false, add_cross_attention: false, quantization_config: null }
 
 function complete(config: PretrainedConfig): GPT2Config & PretrainedConfig {
   const c = completed('GPT2', config, defaults, usual)
@@ -149,29 +152,33 @@ export class GPT2Model extends Decoder {
   }
 }
 
-/** GPT-2 (Radford et al. 2019): a pre-norm decoder, learned positions, GELU (tanh), output tied to the token embedding. */
+/** GPT-2 (Radford et al. 2019): a pre-norm decoder, learned positions, GELU (tanh), output tied to the token embedding unless told otherwise. */
 export class GPT2 extends CausalLanguageModel {
   readonly config: GPT2Config & PretrainedConfig
   readonly transformer: GPT2Model
+  readonly lm_head: Linear | undefined
 
   /** @throws ConfigError for what is not known or does not fit */
   constructor(config: Partial<GPT2Config> & PretrainedConfig = {}) {
     super()
     this.transformer = new GPT2Model(config)
-    this.config = this.transformer.config
+    const c = this.config = this.transformer.config
+    this.lm_head = c.tie_word_embeddings ? undefined : new Linear(c.n_embd, c.vocab_size, { bias: false, initialization: { kind: 'normal', std: c.initializer_range } })
   }
 
   get decoder(): GPT2Model { return this.transformer }
-  protected project(x: Tensor): Tensor { return linear(x, this.transformer.wte.weight) }
+  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.wte.weight) }
 }
 
-const configuration = ({ config }: GPT2 | GPT2Model): PretrainedConfig => ({ ...config, n_ctx: config.n_positions, tie_word_embeddings: true })
+const configuration = ({ config }: GPT2 | GPT2Model): PretrainedConfig => ({ ...config, n_ctx: config.n_positions })
 const causalMask = /(^|\.)attn\.(masked_)?bias$/   // which old files hold
+
+const layers = pretrainedClass({ architecture: 'GPT2Model', modelType: 'gpt2', task: 'base', prefix: 'transformer', Model: GPT2Model, config: configuration, ignored: causalMask })
 
 export const gpt2Classes: readonly PretrainedClass[] = [
   pretrainedClass({
     architecture: 'GPT2LMHeadModel', modelType: 'gpt2', task: 'causal-lm', prefix: 'transformer', Model: GPT2, config: configuration, ignored: causalMask,
-    tied: () => ({ 'lm_head.weight': 'transformer.wte.weight' }),
+    tied: model => model.lm_head ? {} : { 'lm_head.weight': 'transformer.wte.weight' },
   }),
-  pretrainedClass({ architecture: 'GPT2Model', modelType: 'gpt2', task: 'base', prefix: 'transformer', Model: GPT2Model, config: configuration, ignored: causalMask }),
+  layers, ...headClasses(layers),
 ]

@@ -10,8 +10,9 @@ import { linear } from '../ops/linear.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { activationOf, checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
+import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** The kin of LLaMA that differ in biases, windows and norms of heads alone. */
@@ -61,12 +62,11 @@ const defaults = {
 function complete(config: PretrainedConfig): LlamaConfig & PretrainedConfig {
   const type = (config['model_type'] ?? 'llama') as LlamaType
   if (!Object.hasOwn(defaults, type)) throw new ConfigError(`Llama: model_type is ${JSON.stringify(type)}, expected one of: ${Object.keys(defaults).join(', ')}`)
-  const c = completed(type, config, { num_key_value_heads: undefined, head_dim: undefined, ...defaults[type] }, { quantization_config: null })
+  const c = completed(type, config, { num_key_value_heads: undefined, head_dim: undefined, ...defaults[type] }, { quantization_config: null }, ['sliding_window'])
   checkSizes(type, c, 'vocab_size', 'hidden_size', 'intermediate_size', 'num_hidden_layers', 'num_attention_heads', 'max_position_embeddings')
   const heads = c.num_attention_heads
   const all = {
     ...c, model_type: type, num_key_value_heads: c.num_key_value_heads ?? heads, head_dim: c.head_dim ?? c.hidden_size / heads,
-    ...(config['sliding_window'] === null ? { sliding_window: null } : {}),   // said to be none, which is not the same as not said
   } as LlamaConfig & PretrainedConfig
   checkSizes(type, all, 'num_key_value_heads', 'head_dim')
   return all
@@ -122,7 +122,7 @@ export class LlamaModel extends Decoder {
   constructor(config: Partial<LlamaConfig> & PretrainedConfig = {}) {
     super()
     const c = this.config = complete(config)
-    this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range } })
+    this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range }, ...paddingOf(c) })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => new Layer(c, i))
     this.norm = new RMSNorm(c.hidden_size, { eps: c.rms_norm_eps })
     this.rope = ropeParameters(c.model_type, c)
@@ -172,10 +172,17 @@ function configuration({ layer_types, use_sliding_window, max_window_layers, sli
 
 const inOldFiles = /(^|\.)rotary_emb\.inv_freq$/
 
-export const llamaClasses: readonly PretrainedClass[] = ([['llama', 'Llama'], ['mistral', 'Mistral'], ['qwen2', 'Qwen2'], ['qwen3', 'Qwen3']] as const).flatMap(([modelType, name]) => [
-  pretrainedClass({
-    architecture: `${name}ForCausalLM`, modelType, task: 'causal-lm', prefix: 'model', Model: Llama, config: model => configuration(model.config), ignored: inOldFiles,
-    tied: model => model.lm_head ? {} : { 'lm_head.weight': 'model.embed_tokens.weight' },
-  }),
-  pretrainedClass({ architecture: `${name}Model`, modelType, task: 'base', prefix: 'model', Model: LlamaModel, config: model => configuration(model.config), ignored: inOldFiles }),
-])
+const families = [['llama', 'Llama', 'transformer'], ['mistral', 'Mistral', 'model'], ['qwen2', 'Qwen2', 'transformer'], ['qwen3', 'Qwen3', 'transformer']] as const
+
+export const llamaClasses: readonly PretrainedClass[] = families.flatMap(([modelType, name, answers]) => {
+  const layers = pretrainedClass({
+    architecture: `${name}Model`, modelType, task: 'base', prefix: 'model', Model: LlamaModel, config: model => configuration(model.config), ignored: inOldFiles,
+  })
+  return [
+    pretrainedClass({
+      architecture: `${name}ForCausalLM`, modelType, task: 'causal-lm', prefix: 'model', Model: Llama, config: model => configuration(model.config), ignored: inOldFiles,
+      tied: model => model.lm_head ? {} : { 'lm_head.weight': 'model.embed_tokens.weight' },
+    }),
+    layers, ...headClasses(layers, { tokens: 'score', answers }),
+  ]
+})

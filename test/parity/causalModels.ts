@@ -1,6 +1,9 @@
 import type { CausalLanguageModel } from '#lib/models/causalLanguageModel.js'
 import type { Decoder } from '#lib/models/decoder.js'
+import type { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from '#lib/models/decoderHeads.js'
+import { answerLoss } from '#lib/models/headLosses.js'
 import { crossEntropy } from '#lib/ops/crossEntropy.js'
+import { tensor } from '#lib/tensor/create.js'
 import { ids, type Run, shifted } from './adapter.js'
 import type { Case } from './case.js'
 
@@ -15,7 +18,31 @@ const causal: Run<CausalLanguageModel> = (c, model) => {
 /** The layers alone. */
 const layers: Run<Decoder> = (c, model) => ({ last_hidden_state: model.forward(ids(c, 'input_ids'), inputsOf(c)) })
 
+const labels = (c: Case) => {
+  const { shape, data, dtype } = c.inputs.get('labels')!
+  return dtype.startsWith('F') ? tensor(Float32Array.from(data), shape) : ids(c, 'labels')
+}
+
+const sequence: Run<DecoderForSequenceClassification> = (c, model) => ({
+  logits: model.forward(ids(c, 'input_ids'), inputsOf(c)), loss: model.loss({ ids: ids(c, 'input_ids'), labels: labels(c), ...inputsOf(c) }),
+})
+
+const tokens: Run<DecoderForTokenClassification> = (c, model) => {
+  const logits = model.forward(ids(c, 'input_ids'), inputsOf(c))
+  return { logits, loss: crossEntropy(logits, labels(c)) }
+}
+
+const answers: Run<DecoderForQuestionAnswering> = (c, model) => {
+  const { startLogits, endLogits } = model.forward(ids(c, 'input_ids'), inputsOf(c))
+  return { start_logits: startLogits, end_logits: endLogits, loss: answerLoss(startLogits, endLogits, ids(c, 'start_positions'), ids(c, 'end_positions')) }
+}
+
+/** The layers of a family, and the heads that transformers gives it. */
+const family = (name: string) => ({
+  [`${name}Model`]: layers, [`${name}ForSequenceClassification`]: sequence, [`${name}ForTokenClassification`]: tokens, [`${name}ForQuestionAnswering`]: answers,
+})
+
 export const causalModels: Readonly<Record<string, Run<never>>> = {
   GPT2LMHeadModel: causal, LlamaForCausalLM: causal, MistralForCausalLM: causal, Qwen2ForCausalLM: causal, Qwen3ForCausalLM: causal,
-  GPT2Model: layers, LlamaModel: layers, MistralModel: layers, Qwen2Model: layers, Qwen3Model: layers,
+  ...family('GPT2'), ...family('Llama'), ...family('Mistral'), ...family('Qwen2'), ...family('Qwen3'),
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes parity cases of causal language models of transformers: a small random model, inputs, and what it computes from them in float64.
+"""Makes parity cases of decoders of transformers, alone and with their heads: a small random model, inputs, and what it computes from them in float64.
 
     python3 test/parity/make.py FOLDER                 every case of CASES
     python3 test/parity/make.py FOLDER NAME [NAME …]   those
@@ -23,7 +23,9 @@ def rope(kind, theta=10000.0, **options):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": theta, **options}}
 
 
-# name: (class, options of its configuration beyond SIZES)
+GPT2 = dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=56, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+
+# name: (class, options of its configuration beyond SIZES[, of its inputs])
 CASES = {
     "llama-biases": ("LlamaForCausalLM", dict(attention_bias=True, mlp_bias=True, head_dim=12, hidden_act="gelu")),
     "llama-linear": ("LlamaForCausalLM", rope("linear", factor=4.0)),
@@ -35,6 +37,27 @@ CASES = {
     "qwen2-windows": ("Qwen2ForCausalLM", dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)),
     "qwen3": ("Qwen3ForCausalLM", dict(head_dim=16)),
     "qwen3-biases-windows": ("Qwen3ForCausalLM", dict(head_dim=8, attention_bias=True, use_sliding_window=True, sliding_window=4, max_window_layers=0, tie_word_embeddings=True)),
+    "gpt2-untied": ("GPT2LMHeadModel", GPT2),
+    # Heads. Classifiers of sequences pool the last token that is not padding, whatever the mask says and on whichever side it is.
+    "gpt2-sequence": ("GPT2ForSequenceClassification", dict(num_labels=3, **GPT2)),
+    "gpt2-sequence-regression": ("GPT2ForSequenceClassification", dict(num_labels=1, **GPT2), dict(mask=False)),
+    "gpt2-tokens": ("GPT2ForTokenClassification", dict(num_labels=5, **GPT2)),
+    "gpt2-answers": ("GPT2ForQuestionAnswering", GPT2),
+    "llama-layers": ("LlamaModel", dict(head_dim=12)),
+    "llama-sequence": ("LlamaForSequenceClassification", dict(num_labels=4, problem_type="multi_label_classification")),
+    "llama-sequence-left": ("LlamaForSequenceClassification", dict(num_labels=3), dict(left=True)),
+    "llama-sequence-one": ("LlamaForSequenceClassification", dict(pad_token_id=None), dict(rows=1, mask=False)),
+    "llama-tokens": ("LlamaForTokenClassification", dict(num_labels=3)),
+    "llama-answers": ("LlamaForQuestionAnswering", dict(attention_bias=True)),
+    "mistral-sequence": ("MistralForSequenceClassification", dict(sliding_window=4), dict(mask=False)),
+    "mistral-tokens": ("MistralForTokenClassification", dict(sliding_window=4)),
+    "mistral-answers": ("MistralForQuestionAnswering", dict(sliding_window=4)),
+    "qwen2-sequence": ("Qwen2ForSequenceClassification", dict(num_labels=3, problem_type="regression")),
+    "qwen2-tokens": ("Qwen2ForTokenClassification", dict(num_labels=3)),
+    "qwen2-answers": ("Qwen2ForQuestionAnswering", {}),
+    "qwen3-sequence": ("Qwen3ForSequenceClassification", dict(head_dim=16, num_labels=3)),
+    "qwen3-tokens": ("Qwen3ForTokenClassification", dict(head_dim=16)),
+    "qwen3-answers": ("Qwen3ForQuestionAnswering", dict(head_dim=16)),
 }
 
 
@@ -46,32 +69,54 @@ def generations():
         yield {"name": "beam3" + suffix, "options": {**greedy, "num_beams": 3}, "inputs": inputs}
 
 
+def inputs_of(kind, config, rows=3, mask=True, left=False):
+    """ids padded on the right, or the left, labels as the head takes them, and for causal models prompts padded on the left."""
+    T, pad = 17, 1
+    lengths = [17, 11, 14][:rows]
+    column = torch.arange(T)
+    attention = torch.stack([(column >= T - n if left else column < n).int() for n in lengths])
+    ids = torch.where(attention.bool(), torch.randint(2, SIZES["vocab_size"], (rows, T)), pad)
+    inputs = {"input_ids": ids} | ({"attention_mask": attention} if mask else {})
+    labels, L = ids, config.num_labels
+    if kind.endswith("QuestionAnswering"):   # the last answer lies behind the text, which does not count
+        return inputs | {"start_positions": torch.tensor([3, 0, T + 4][:rows]), "end_positions": torch.tensor([8, 0, T + 9][:rows])}
+    if kind.endswith("Model") and not kind.endswith("LMHeadModel"):
+        return inputs
+    if kind.endswith("SequenceClassification"):
+        multi = config.problem_type == "multi_label_classification"
+        numbers = multi or L == 1 or config.problem_type == "regression"
+        labels = torch.randint(0, L, (rows,)) if not numbers else torch.rand(rows, L).round() if multi else torch.randn(rows, L)
+        return inputs | {"labels": labels}
+    if kind.endswith("TokenClassification"):
+        labels = torch.randint(0, L, (rows, T))
+    inputs["labels"] = torch.where(attention.bool(), labels, -100)
+    if kind.endswith("TokenClassification"):
+        return inputs
+    left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
+    return inputs | {"left.input_ids": torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), pad), "left.attention_mask": left_mask}
+
+
 def make(folder, name):
-    kind, options = CASES[name]
+    kind, options, *rest = CASES[name]
     Model = getattr(transformers, kind)
     torch.manual_seed(sum(map(ord, name)))
     model = Model(Model.config_class(**{**SIZES, **options})).eval()
     with torch.no_grad():
         for path, p in model.named_parameters():   # large enough that each of them matters; norms around 1
-            p.copy_(torch.randn_like(p) * 0.2 + (1.0 if "norm" in path else 0.0))
+            p.copy_(torch.randn_like(p) * 0.15 + (1.0 if "norm" in path or "ln_" in path else 0.0))
     directory = os.path.join(folder, name)
     model.save_pretrained(directory)
     wide = copy.deepcopy(Model.from_pretrained(directory)).double().eval()   # what was saved, so that a weight that is lost is seen
 
     fresh = copy.deepcopy(wide)   # 'dynamic' positions remember the longest sequence that a model has seen
-    lengths, T = [17, 11, 14], 17
-    ids = torch.randint(2, SIZES["vocab_size"], (3, T))
-    mask = torch.stack([(torch.arange(T) < n).int() for n in lengths])
-    ids = torch.where(mask.bool(), ids, torch.ones_like(ids))
-    labels = torch.where(mask.bool(), ids, torch.full_like(ids, -100))
-    left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
-    left = torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), torch.ones(3, 9, dtype=torch.long))
-    inputs = {"input_ids": ids, "attention_mask": mask, "labels": labels, "left.input_ids": left, "left.attention_mask": left_mask}
-
-    out = wide(input_ids=ids, attention_mask=mask, labels=labels)
-    out.loss.backward()
-    expected = {"logits": out.logits, "loss": out.loss} | {f"grad.{path}": p.grad for path, p in wide.named_parameters()}
-    chosen = list(generations())
+    inputs = inputs_of(kind, wide.config, **dict(*rest))
+    given = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items() if not k.startswith("left.")}
+    out = wide(**given)
+    expected = {k: out[k] for k in ("logits", "start_logits", "end_logits", "last_hidden_state", "loss", "aux_loss") if out.get(k) is not None}
+    if "loss" in expected:
+        out.loss.backward()
+        expected |= {f"grad.{path}": p.grad for path, p in wide.named_parameters() if p.grad is not None}
+    chosen = list(generations()) if "left.input_ids" in inputs else []
     for g in chosen:
         given = {argument: inputs[stored] for argument, stored in g["inputs"].items()}
         result = copy.deepcopy(fresh).generate(**given, **g["options"], return_dict_in_generate=True, output_scores=True)

@@ -1,0 +1,188 @@
+import { ConfigError } from '../errors.js'
+import { Dropout, Linear } from '../nn/layers.js'
+import { Module } from '../nn/module.js'
+import { add } from '../ops/add.js'
+import { argmax } from '../ops/argmax.js'
+import { ne } from '../ops/compare.js'
+import { cast } from '../ops/copy.js'
+import { crossEntropy } from '../ops/crossEntropy.js'
+import { indexSelect } from '../ops/indexSelect.js'
+import { mul } from '../ops/mul.js'
+import { reshape, select } from '../ops/view.js'
+import { arange } from '../tensor/create.js'
+import { noGrad, scope } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { PretrainedConfig } from './configuration.js'
+import type { Decoder } from './decoder.js'
+import { answerLoss, problemTypeOf, type ProblemType, sequenceLoss } from './headLosses.js'
+import type { PretrainedClass } from './pretrained.js'
+
+/** Tokens that a head reads. */
+interface Input { ids: Tensor, attentionMask?: Tensor | undefined }
+
+/** A decoder with a head for another task than the next token. The decoder lies under the name that files of its family have for it: `model`, `transformer`. */
+abstract class DecoderWithHead extends Module {
+  readonly config: PretrainedConfig
+  readonly #decoder: Decoder
+
+  constructor(decoder: Decoder, prefix: string) {
+    super()
+    this.#decoder = decoder
+    this.config = decoder.config
+    Object.assign(this, { [prefix]: decoder })
+  }
+
+  get decoder(): Decoder { return this.#decoder }
+  get vocabSize(): number { return this.decoder.vocabSize }
+  get maxPositions(): number { return this.decoder.maxPositions }
+  /** Recompute each layer in the backward pass instead of keeping its activations. */
+  get activationCheckpointing(): boolean { return this.decoder.activationCheckpointing }
+  set activationCheckpointing(on: boolean) { this.decoder.activationCheckpointing = on }
+
+  protected linear(outputs: number, bias: boolean): Linear {
+    const std = this.config['initializer_range']
+    return new Linear(this.decoder.width, outputs, { bias, initialization: { kind: 'normal', std: typeof std === 'number' ? std : 0.02 } })
+  }
+}
+
+/** One label, or numbers, for each text: a linear layer on the last token that is not padding. */
+export class DecoderForSequenceClassification extends DecoderWithHead {
+  readonly score: Linear
+  private readonly problemType: ProblemType | undefined
+
+  /** @throws ConfigError for a configuration that names no labels or another kind of problem */
+  constructor(decoder: Decoder, prefix: string) {
+    super(decoder, prefix)
+    const L = labelCount(this.config)
+    this.problemType = problemTypeOf('a classifier of sequences', this.config['problem_type'], L)
+    this.score = this.linear(L, false)
+  }
+
+  /**
+   * Logits `[B, L]` of `ids` `[B, T]`.
+   * @param attentionMask 1 where there is a token, `[B, T]`
+   * @throws ConfigError for several texts without `pad_token_id` in the configuration: their last tokens cannot be told from padding
+   */
+  forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): Tensor {
+    return scope(() => {
+      const x = this.decoder.forward(ids, options), [B, T, C] = x.shape as [number, number, number]
+      return this.score.forward(indexSelect(reshape(x, [B * T, C]), lastTokens(ids, this.config['pad_token_id'])))
+    })
+  }
+
+  /** @param labels `[B]` int32, or float32 `[B]` for a regression, `[B, L]` for several numbers or labels a text */
+  loss({ ids, labels, attentionMask }: Input & { labels: Tensor }): Tensor {
+    return scope(() => sequenceLoss(this.forward(ids, { attentionMask }), labels, this.problemType))
+  }
+}
+
+/** Where the last token of each text lies among all, `[B]` int32: the rightmost that is not `pad`, on whichever side padding is; the first column if all are. */
+function lastTokens(ids: Tensor, pad: unknown): Tensor {
+  return noGrad(() => scope(() => {
+    const [B, T] = ids.shape as [number, number], like = { dtype: 'int32', device: ids.device } as const
+    if (typeof pad !== 'number') {
+      if (B !== 1) throw new ConfigError(`a classifier of ${B} texts at once needs to know what padding is: pad_token_id is missing in its configuration`)
+      return arange(T, { start: T - 1, ...like })
+    }
+    return add(argmax(mul(cast(ne(ids, pad), 'int32'), arange(T, like))), arange(B * T, { step: T, ...like }))
+  }))
+}
+
+/** A label for each token. The layer is named as the family's files have it. */
+export class DecoderForTokenClassification extends DecoderWithHead {
+  private readonly dropout: Dropout
+  readonly #output: Linear
+
+  constructor(decoder: Decoder, prefix: string, name: 'score' | 'classifier') {
+    super(decoder, prefix)
+    const c = this.config
+    this.dropout = new Dropout(Number(c['classifier_dropout'] ?? c['hidden_dropout'] ?? 0.1))
+    this.#output = this.linear(labelCount(c), c['token_classification_bias'] !== false)
+    Object.assign(this, { [name]: this.#output })
+  }
+
+  /** Logits `[B, T, L]`. @param attentionMask 1 where there is a token, `[B, T]` */
+  forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): Tensor {
+    return scope(() => this.#output.forward(this.dropout.forward(this.decoder.forward(ids, options))))
+  }
+
+  /** @param labels `[B, T]` int32, -100 not counted */
+  loss({ ids, labels, attentionMask }: Input & { labels: Tensor }): Tensor { return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels)) }
+}
+
+/** The first and the last token of an answer within the text. */
+export class DecoderForQuestionAnswering extends DecoderWithHead {
+  readonly qa_outputs: Linear
+
+  constructor(decoder: Decoder, prefix: string) {
+    super(decoder, prefix)
+    this.qa_outputs = this.linear(2, true)
+  }
+
+  /** Logits of each token, `[B, T]` both. @param attentionMask 1 where there is a token, `[B, T]` */
+  forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): { startLogits: Tensor, endLogits: Tensor } {
+    return scope(() => {
+      const y = this.qa_outputs.forward(this.decoder.forward(ids, options))
+      return { startLogits: select(y, -1, 0), endLogits: select(y, -1, 1) }
+    })
+  }
+
+  /** @param startPositions `[B]` int32; positions behind the text do not count */
+  loss({ ids, startPositions, endPositions, attentionMask }: Input & { startPositions: Tensor, endPositions: Tensor }): Tensor {
+    return scope(() => {
+      const { startLogits, endLogits } = this.forward(ids, { attentionMask })
+      return answerLoss(startLogits, endLogits, startPositions, endPositions)
+    })
+  }
+}
+
+/** How many labels a configuration names; 2 if it names none. */
+function labelCount(config: PretrainedConfig): number {
+  const { id2label, num_labels } = config
+  if (id2label && typeof id2label === 'object') {
+    const count = Object.keys(id2label).length
+    if (num_labels !== undefined && num_labels !== null && num_labels !== count) throw new ConfigError(`num_labels is ${JSON.stringify(num_labels)}, but id2label names ${count}`)
+    return count
+  }
+  const count = num_labels ?? 2
+  if (typeof count !== 'number' || !Number.isInteger(count) || count < 1) throw new ConfigError(`num_labels is ${JSON.stringify(count)}, expected a positive integer`)
+  return count
+}
+
+/** What transformers reads the number of labels from is id2label alone. */
+function withLabels({ num_labels, ...config }: PretrainedConfig): PretrainedConfig {
+  if (num_labels === undefined || config['id2label']) return config
+  const names = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`)
+  return { ...config, id2label: Object.fromEntries(names.entries()), label2id: Object.fromEntries(names.map((name, i) => [name, i])) }
+}
+
+/** Where a family differs from the others in its heads; false: it has none of the kind. */
+export interface HeadNames {
+  /** The layer that labels tokens; default `classifier`. */
+  tokens?: 'score' | 'classifier' | false
+  /** What holds the decoder of a model that answers questions; default: the same as elsewhere. */
+  answers?: string | false
+}
+
+/** The classes of a family's heads, made from that of its layers: `…headClasses(base, { tokens: 'score' })`. */
+export function headClasses(base: PretrainedClass, { tokens = 'classifier', answers = base.prefix }: HeadNames = {}): PretrainedClass[] {
+  const family = base.architecture.replace(/Model$/, '')
+  const layers = (config: PretrainedConfig): Decoder => base.create(config) as Decoder
+  const head = (task: PretrainedClass['task'], suffix: string, prefix: string, Model: new (...args: never[]) => DecoderWithHead,
+    create: (config: PretrainedConfig) => DecoderWithHead): PretrainedClass => ({
+    architecture: `${family}For${suffix}`, modelType: base.modelType, task, prefix, create,
+    is: model => model instanceof Model && base.is(model.decoder),
+    config: model => withLabels(base.config((model as DecoderWithHead).decoder)),
+    nameOf(name, model) {
+      if (/^(score|classifier|qa_outputs)\./.test(name)) return name
+      const lead = [prefix, base.prefix].find(known => name.startsWith(`${known}.`))
+      const inside = base.nameOf(lead === undefined ? name : name.slice(lead.length + 1), (model as DecoderWithHead).decoder)
+      return inside && `${prefix}.${inside}`
+    },
+  })
+  return [
+    head('sequence-classification', 'SequenceClassification', base.prefix, DecoderForSequenceClassification, c => new DecoderForSequenceClassification(layers(c), base.prefix)),
+    ...(tokens ? [head('token-classification', 'TokenClassification', base.prefix, DecoderForTokenClassification, c => new DecoderForTokenClassification(layers(c), base.prefix, tokens))] : []),
+    ...(answers ? [head('question-answering', 'QuestionAnswering', answers, DecoderForQuestionAnswering, c => new DecoderForQuestionAnswering(layers(c), answers))] : []),
+  ]
+}

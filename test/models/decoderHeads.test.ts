@@ -1,0 +1,156 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
+import { backward } from '#lib/autograd/backward.js'
+import { ConfigError } from '#lib/errors.js'
+import { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from '#lib/models/decoderHeads.js'
+import { answerLoss, sequenceLoss } from '#lib/models/headLosses.js'
+import { GPT2Model } from '#lib/models/gpt2.js'
+import { pretrainedClasses } from '#lib/models/registry.js'
+import { tensor } from '#lib/tensor/create.js'
+import { manualSeed } from '#lib/tensor/random.js'
+import { noGrad, scope } from '#lib/tensor/scope.js'
+import type { Tensor } from '#lib/tensor/tensor.js'
+import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+
+const small = {
+  vocab_size: 23, hidden_size: 16, intermediate_size: 20, num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 2, initializer_range: 0.3, pad_token_id: 0,
+  n_embd: 16, n_layer: 1, n_head: 2, n_positions: 16,
+}
+const make = <M>(architecture: string, options: Record<string, unknown> = {}): M => {
+  manualSeed(1)
+  return pretrainedClasses.find(known => known.architecture === architecture)!.create({ ...small, ...options }) as unknown as M
+}
+const ids = (...rows: number[][]) => tensor(rows, null, { dtype: 'int32' })
+const values = (x: Tensor): number[] => Array.from(x.dataSync() as Float32Array)
+const rowsOf = (x: Tensor): number[][] => { const L = x.shape.at(-1)!; return Array.from({ length: x.size / L }, (_, i) => values(x).slice(i * L, (i + 1) * L)) }
+const close = (a: number[], b: number[], within = 1e-5) => { a.forEach((v, i) => { expect(Math.abs(v - b[i]!)).toBeLessThan(within) }) }
+
+describe('a classifier of sequences', () => {
+  const classify = (model: DecoderForSequenceClassification, rows: number[][], mask?: number[][]): number[][] =>
+    scope(() => noGrad(() => rowsOf(model.eval().forward(ids(...rows), { attentionMask: mask && ids(...mask) }))))
+
+  test('reads the last token that is not padding, which may be on the right, on the left or within', () => {
+    const model = make<DecoderForSequenceClassification>('LlamaForSequenceClassification', { num_labels: 3 })
+    const [alone] = classify(model, [[4, 8, 2]])
+    const [right, other] = classify(model, [[4, 8, 2, 0, 0], [7, 7, 3, 1, 5]])
+    close(right!, alone!)
+    close(other!, classify(model, [[7, 7, 3, 1, 5]])[0]!)
+    // Rotary positions are relative: padding on the left that the mask hides moves nothing.
+    close(classify(model, [[0, 0, 4, 8, 2]], [[0, 0, 1, 1, 1]])[0]!, alone!)
+    close(classify(model, [[4, 0, 2, 0]])[0]!, classify(model, [[4, 0, 2]])[0]!)
+    // Nothing but padding: the first column.
+    close(classify(model, [[0, 0, 0]])[0]!, classify(model, [[0]])[0]!)
+    model.dispose()
+  })
+
+  test('of several texts needs to know what padding is; of one it takes the last column', () => {
+    const model = make<DecoderForSequenceClassification>('GPT2ForSequenceClassification', { pad_token_id: null })
+    expect(() => classify(model, [[1, 2], [3, 4]])).toThrow(ConfigError)
+    expect(() => classify(model, [[1, 2], [3, 4]])).toThrow(/2 texts at once.*pad_token_id is missing/)
+    close(classify(model, [[5, 0]])[0]!, classify(make('GPT2ForSequenceClassification', { pad_token_id: 22 }), [[5, 0]])[0]!)
+    model.dispose()
+  })
+
+  test('padding takes no gradient in a token embedding that has a padding row, but does in that of GPT-2, which has none', () => {
+    for (const [name, row] of [['LlamaForSequenceClassification', 'model.embed_tokens.weight'], ['GPT2ForSequenceClassification', 'transformer.wte.weight']] as const) {
+      const model = make<DecoderForSequenceClassification>(name)
+      scope(() => { backward(model.loss({ ids: ids([0, 4, 8, 2], [3, 5, 0, 0]), labels: tensor(Int32Array.of(1, 0)) })) })
+      const grad = new Map(model.namedParameters()).get(row)!.grad!
+      expect(rowsOf(grad)[0]!.every(v => v === 0)).toBe(name.startsWith('Llama'))
+      expect(rowsOf(grad)[4]!.some(v => v !== 0)).toBe(true)
+      model.dispose()
+    }
+  })
+
+  test('its loss is what the labels, or the configuration, say', () => {
+    const logits = tensor([[1, -2], [0.5, 3]]), one = tensor([[1], [-2]])
+    const item = (x: Tensor): number => x.itemSync()
+    expect(item(sequenceLoss(logits, tensor(Int32Array.of(1, 0))))).toBeCloseTo((Math.log(1 + Math.exp(3)) + Math.log(1 + Math.exp(2.5))) / 2, 5)
+    const binary = (x: number, y: number) => Math.log1p(Math.exp(x)) - x * y
+    expect(item(sequenceLoss(logits, tensor([[1, 0], [1, 1]])))).toBeCloseTo((binary(1, 1) + binary(-2, 0) + binary(0.5, 1) + binary(3, 1)) / 4, 5)
+    expect(item(sequenceLoss(one, tensor([3, 1])))).toBeCloseTo((4 + 9) / 2, 5)
+    expect(item(sequenceLoss(logits, tensor([[1, 0], [1, 1]]), 'regression'))).toBeCloseTo((0 + 4 + 0.25 + 4) / 4, 5)
+    expect(item(sequenceLoss(logits, tensor(Int32Array.of(1, 0, 1, 1), [2, 2]), 'multi_label_classification'))).toBeCloseTo((binary(1, 1) + binary(-2, 0) + binary(0.5, 1) + binary(3, 1)) / 4, 5)
+  })
+})
+
+test('answers behind the text do not count, nor do those before it begins to', () => {
+  const start = tensor([[1, 2, 0], [0, 1, 5]]), end = tensor([[0, 0, 0], [3, 1, 2]]), at = (...positions: number[]) => tensor(Int32Array.from(positions))
+  const alone = answerLoss(tensor([[1, 2, 0]]), tensor([[0, 0, 0]]), at(1), at(2)).itemSync()
+  expect(answerLoss(start, end, at(1, 3), at(2, 99)).itemSync()).toBeCloseTo(alone, 6)
+  expect(answerLoss(tensor([[1, 2, 0]]), tensor([[0, 0, 0]]), at(-4), at(2)).itemSync()).toBeCloseTo(answerLoss(tensor([[1, 2, 0]]), tensor([[0, 0, 0]]), at(0), at(2)).itemSync(), 6)
+})
+
+test('a model that labels tokens drops hidden states at the rate of its configuration, 0.1 without', () => {
+  for (const [options, wanted] of [[{}, 0.1], [{ hidden_dropout: 0.3 }, 0.3], [{ hidden_dropout: 0.3, classifier_dropout: 0.5 }, 0.5]] as const) {
+    const model = make<DecoderForTokenClassification>('LlamaForTokenClassification', { ...options, num_labels: 400 }), text = ids([1, 2, 3])
+    const dropout = [...model.namedChildren()].find(([name]) => name === 'dropout')![1] as unknown as { p: number }
+    expect(dropout.p).toBe(wanted)
+    const read = () => scope(() => noGrad(() => values(model.forward(text))))
+    expect(read()).not.toEqual(read())
+    model.eval()
+    expect(read()).toEqual(read())
+    model.dispose()
+  }
+})
+
+test.each<[string, Record<string, unknown>, RegExp]>([
+  ['no labels', { num_labels: 0 }, /num_labels is 0, expected a positive integer/],
+  ['labels that are no number', { num_labels: 'two' }, /num_labels is "two"/],
+  ['two answers to how many labels there are', { num_labels: 3, id2label: { 0: 'a', 1: 'b' } }, /num_labels is 3, but id2label names 2/],
+  ['an unknown problem', { problem_type: 'ranking' }, /problem_type is "ranking", expected one of: regression, single_label_classification, multi/],
+  ['one class', { problem_type: 'single_label_classification', num_labels: 1 }, /needs more than one label/],
+])('%s: a clear error', (_, options, message) => {
+  expect(() => make('GPT2ForSequenceClassification', options)).toThrow(ConfigError)
+  expect(() => make('GPT2ForSequenceClassification', options)).toThrow(message)
+})
+
+describe('a directory', () => {
+  let folder: string
+  beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'warpweft-heads-')) })
+  afterEach(() => { rmSync(folder, { recursive: true }) })
+  const kinds = [DecoderForSequenceClassification, DecoderForTokenClassification, DecoderForQuestionAnswering]
+  const heads = pretrainedClasses.filter(({ create, task }) => {
+    if (!['sequence-classification', 'token-classification', 'question-answering'].includes(task)) return false
+    try { return kinds.some(Kind => create(small) instanceof Kind) } catch { return false }
+  })
+
+  test.each(heads.map(({ architecture }) => architecture))('%s: saved and loaded, it is the same class and computes the same', async architecture => {
+    const model = make<DecoderForTokenClassification>(architecture, architecture.endsWith('QuestionAnswering') ? {} : { num_labels: 3 }).eval()
+    await saveModel(join(folder, 'model'), model)
+    const config = JSON.parse(readFileSync(join(folder, 'model', 'config.json'), 'utf8')) as Record<string, unknown>
+    expect(config['architectures']).toEqual([architecture])
+    if (!architecture.endsWith('QuestionAnswering')) expect(config['id2label']).toEqual({ 0: 'LABEL_0', 1: 'LABEL_1', 2: 'LABEL_2' })
+    expect(config).not.toHaveProperty('num_labels')
+    const { model: loaded } = await loadModel(join(folder, 'model'))
+    const outputs = (m: unknown): number[] => scope(() => noGrad(() => {
+      const y = (m as { forward(ids: Tensor): Tensor | { startLogits: Tensor, endLogits: Tensor } }).forward(ids([3, 1, 4, 1, 5]))
+      return 'startLogits' in y ? [...values(y.startLogits), ...values(y.endLogits)] : values(y)
+    }))
+    expect(loaded.constructor).toBe(model.constructor)
+    expect(outputs(loaded)).toEqual(outputs(model))
+    model.dispose()
+    loaded.dispose()
+  })
+
+  test('the layers are taken from where the file has them: under the family\'s prefix, the head\'s, or none', () => {
+    const known = pretrainedClasses.find(({ architecture }) => architecture === 'LlamaForQuestionAnswering')!, model = known.create(small)
+    for (const name of ['transformer.norm.weight', 'model.norm.weight', 'norm.weight']) expect(known.nameOf(name, model)).toBe('transformer.norm.weight')
+    expect(known.nameOf('qa_outputs.bias', model)).toBe('qa_outputs.bias')
+    expect(known.nameOf('transformer.layers.0.self_attn.rotary_emb.inv_freq', model)).toBeUndefined()
+    expect([...model.namedParameters({ once: false })].length).toBe([...model.namedParameters()].length)   // nothing is counted twice
+    model.dispose()
+  })
+})
+
+test('a head is for the layers that it was given', () => {
+  const layers = new GPT2Model(small), model = new DecoderForSequenceClassification(layers, 'transformer')
+  expect(model.decoder).toBe(layers)
+  expect([...model.stateDict().keys()].at(-1)).toBe('score.weight')
+  model.activationCheckpointing = true
+  expect(layers.activationCheckpointing).toBe(true)
+  expect([model.vocabSize, model.maxPositions]).toEqual([23, 16])
+  model.dispose()
+})
