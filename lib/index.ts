@@ -37,8 +37,12 @@ export {
 export type { EncoderInputs } from './models/encoder.js'
 export type { EncoderLossOptions, LabelledBatch, QuestionAnsweringBatch, QuestionAnsweringOutput } from './models/encoderModel.js'
 export { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from './models/decoderHeads.js'
+export { Gemma, type GemmaConfig, GemmaModel, type GemmaType } from './models/gemma.js'
 export { GPT2, type GPT2Config, GPT2Model } from './models/gpt2.js'
 export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './models/llama.js'
+export { Mixtral, type MixtralConfig, MixtralModel } from './models/mixtral.js'
+export { Phi3, type Phi3Config, Phi3Model } from './models/phi3.js'
+export { QwenMixture, type QwenMixtureConfig, QwenMixtureModel, type QwenMixtureType } from './models/qwenMixture.js'
 export {
   type RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM, RobertaForMultipleChoice, RobertaForQuestionAnswering, RobertaForSequenceClassification,
   RobertaForTokenClassification, RobertaModel, type RobertaType,

@@ -3,12 +3,16 @@ import { bertClasses } from './bert.js'
 import { distilbertClasses } from './distilbert.js'
 import { electraClasses } from './electra.js'
 import { bartClasses } from './bart.js'
+import { gemmaClasses } from './gemma.js'
 import { gpt2Classes } from './gpt2.js'
 import { llamaClasses } from './llama.js'
 import { marianClasses } from './marian.js'
 import { mbartClasses } from './mbart.js'
+import { mixtralClasses } from './mixtral.js'
 import { pegasusClasses } from './pegasus.js'
+import { phi3Classes } from './phi3.js'
 import type { PretrainedClass, Task } from './pretrained.js'
+import { qwenMixtureClasses } from './qwenMixture.js'
 import { robertaClasses } from './roberta.js'
 import { t5Classes } from './t5.js'
 import { transformerClasses } from './transformer.js'
@@ -16,7 +20,7 @@ import type { Module } from '../nn/module.js'
 
 /** Every class of models that can be loaded and saved. */
 export const pretrainedClasses: readonly PretrainedClass[] = [
-  ...transformerClasses, ...gpt2Classes, ...llamaClasses,
+  ...transformerClasses, ...gpt2Classes, ...llamaClasses, ...gemmaClasses, ...phi3Classes, ...mixtralClasses, ...qwenMixtureClasses,
   ...bertClasses, ...robertaClasses, ...distilbertClasses, ...albertClasses, ...electraClasses,
   ...bartClasses, ...mbartClasses, ...marianClasses, ...pegasusClasses, ...t5Classes,
 ]
