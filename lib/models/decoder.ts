@@ -62,6 +62,13 @@ export class DecoderState implements DecodingState {
     this.length = Math.max(this.length, other.length)
   }
 
+  /** As before the first column. */
+  restart(): void {
+    this.length = 0
+    for (const cache of this.caches) cache.dispose()
+    this.prompt?.restart()
+  }
+
   reorder(rows: Tensor): void {
     for (const cache of this.caches) cache.reorder(rows)
     this.prompt?.reorder(rows)

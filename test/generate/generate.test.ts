@@ -101,7 +101,7 @@ describe('beam search', () => {
       const { sequences, sequencesScores } = await generate(new TableModel(4, logits), [2],
         { ...ending, maxNewTokens: 4, numBeams: 256, numReturnSequences: 3, lengthPenalty: 0, earlyStopping: 'never' })
       const longest = Math.max(...best.map(({ tokens }) => tokens.length))
-      expect(sequences).toEqual(best.map(({ tokens }) => [...tokens, ...new Array<number>(longest - tokens.length).fill(0)]))
+      expect(sequences).toEqual(best.map(({ tokens }) => [...tokens, ...new Array<number>(longest - tokens.length).fill(1)]))   // where 0 is padding, transformers fills what beams leave with the end token
       best.forEach(({ logprob }, i) => { expect(sequencesScores![i]).toBeCloseTo(logprob, 4) })
     }
   })
