@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { CheckpointError, ConfigError, DataError } from '#lib/errors.js'
+import { BertForMaskedLM } from '#lib/models/bert.js'
 import { GPT2, GPT2Model } from '#lib/models/gpt2.js'
 import { Llama } from '#lib/models/llama.js'
 import { Module } from '#lib/nn/module.js'
@@ -190,6 +191,17 @@ describe('feature-extraction and extractive-summarization', () => {
     expect((await summarize(text, { sentences: 9 })).sentences.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 6)
     await expect(summarize(text, { sentences: 0 })).rejects.toThrow(ConfigError)
   })
+})
+
+test('an encoder from a directory: features where no pooler was saved, masks filled, and a head that is missing named', async () => {
+  manualSeed(2)
+  const model = new BertForMaskedLM({ vocab_size: vocabulary.length, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 8, max_position_embeddings: 16 })
+  await model.savePretrained(at('masked'), { tokenizer: bert() })
+  const features = await pipeline('feature-extraction', at('masked')), fill = await pipeline('fill-mask', at('masked'))
+  expect((await features('anna met bob')).map(vector => vector.length)).toEqual([16, 16, 16, 16, 16])
+  expect(await fill('anna met [MASK]', { topK: 2 })).toHaveLength(1)
+  await expect(pipeline('text-classification', at('masked'))).rejects.toThrow(/was not trained for 'text-classification': bert.pooler.dense.weight, bert.pooler.dense.bias, classifier.weight/)
+  for (const each of [model, features, fill]) each.dispose()
 })
 
 describe('text-generation, from a directory', () => {
