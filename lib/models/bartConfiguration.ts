@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { activationFunction } from './activations.js'
+import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { completedLabels, type LabelConfig, labelNames } from './labels.js'
 
 export type BartType = 'bart' | 'mbart' | 'marian' | 'pegasus'
@@ -78,7 +79,7 @@ export function completedBart(type: BartType, given: PretrainedConfig): BartConf
   }
   checkSizes(type, c, 'vocab_size', 'decoder_vocab_size', 'max_position_embeddings', 'd_model', 'encoder_layers', 'encoder_ffn_dim', 'encoder_attention_heads', 'decoder_layers',
     'decoder_ffn_dim', 'decoder_attention_heads')
-  activationOf(type, 'activation_function', c.activation_function)
+  activationFunction(type, 'activation_function', c.activation_function)
   for (const key of ['encoder_attention_heads', 'decoder_attention_heads'] as const)
     if (c.d_model % c[key] !== 0) throw new ConfigError(`${type}: d_model ${c.d_model} is not a multiple of ${key} ${c[key]}`)
   for (const key of ['dropout', 'attention_dropout', 'activation_dropout', 'classifier_dropout', 'encoder_layerdrop', 'decoder_layerdrop'] as const)

@@ -14,8 +14,8 @@ import { cast } from '../ops/copy.js'
 import { slice } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { activatedLinear } from './activations.js'
 import type { BartConfig } from './bartConfiguration.js'
-import { activationOf } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import type { SourceEncoder, TargetContext, TargetDecoder } from './encoderDecoder.js'
 
@@ -60,11 +60,11 @@ abstract class BartLayer extends Module {
 
   protected through(x: Tensor, mask: AttentionMask, cache: Partial<DecoderLayerCache> | undefined, between: readonly [LayerNorm, (x: Tensor) => Tensor][]): Tensor {
     const { activation_function, activation_dropout, dropout, normalize_before: normFirst } = this.c, drop = new Dropout(this.training ? activation_dropout : 0)
-    const activation = activationOf(this.c.model_type, 'activation_function', activation_function)
+    const inner = activatedLinear(this.c.model_type, 'activation_function', activation_function)
     return scope(() => residual(x, [this.self_attn_layer_norm, ...between.map(([norm]) => norm), this.final_layer_norm], [
       y => this.self_attn.forward(y, mask, cache?.self),
       ...between.map(([, sublayer]) => sublayer),
-      y => this.fc2.forward(drop.forward(this.fc1.forward(y, activation))),
+      y => this.fc2.forward(drop.forward(inner(this.fc1, y))),
     ], { normFirst, dropout: this.training ? dropout : 0 }))
   }
 }

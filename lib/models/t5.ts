@@ -5,7 +5,8 @@ import { mul } from '../ops/mul.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { activationFunction } from './activations.js'
+import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { EncoderDecoder, type ReadingOptions, Seq2SeqLanguageModel } from './encoderDecoder.js'
 import { completedLabels, type LabelConfig, type LabelLossOptions, labelNames } from './labels.js'
 import { pretrainedClass, type PretrainedClass, type Task } from './pretrained.js'
@@ -73,7 +74,7 @@ function complete(given: Given): T5Config {
     pad_token_id: given_('pad_token_id', 0), eos_token_id: given_('eos_token_id', 1), decoder_start_token_id: given_('decoder_start_token_id', type === 'mt5' ? 0 : null),
   }
   checkSizes(type, c, 'vocab_size', 'd_model', 'd_kv', 'd_ff', 'num_layers', 'num_decoder_layers', 'num_heads', 'relative_attention_num_buckets', 'relative_attention_max_distance')
-  activationOf(type, 'feed_forward_proj', c.dense_act_fn)
+  activationFunction(type, 'feed_forward_proj', c.dense_act_fn)
   // Of the buckets of one side half are for single distances, and the rest reach to the farthest.
   const exact = Math.floor(c.relative_attention_num_buckets / 4), reach = Math.floor(c.relative_attention_num_buckets / 2)
   if (exact < 1 || c.relative_attention_max_distance <= reach)

@@ -10,11 +10,13 @@ import { relativeBuckets } from '../nn/relativePositions.js'
 import { contiguous } from '../ops/copy.js'
 import { embedding } from '../ops/embedding.js'
 import { gatedActivation } from '../ops/gatedActivation.js'
+import { mul } from '../ops/mul.js'
 import { permute } from '../ops/view.js'
 import { tensor } from '../tensor/create.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { activationOf } from './configuration.js'
+import { activatedLinear, activationFunction } from './activations.js'
+import { activationNames } from './configuration.js'
 import type { SourceEncoder, TargetContext, TargetDecoder } from './encoderDecoder.js'
 import type { T5Config } from './t5.js'
 
@@ -65,9 +67,14 @@ class DenseReluDense extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const activation = activationOf(this.c.model_type, 'feed_forward_proj', this.c.dense_act_fn)
-    const inner = this.wi ? this.wi.forward(x, activation) : gatedActivation(this.wi_0!.forward(x), this.wi_1!.forward(x), activation)
-    return this.wo.forward(this.dropout.forward(inner))
+    return this.wo.forward(this.dropout.forward(this.inner(x)))
+  }
+
+  private inner(x: Tensor): Tensor {
+    const { model_type, dense_act_fn: name } = this.c, of = [model_type, 'feed_forward_proj', name] as const
+    if (this.wi) return activatedLinear(...of)(this.wi, x)
+    const gate = this.wi_0!.forward(x), up = this.wi_1!.forward(x)
+    return Object.hasOwn(activationNames, name) ? gatedActivation(gate, up, activationNames[name]!) : mul(activationFunction(...of)(gate), up)
   }
 }
 

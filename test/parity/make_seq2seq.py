@@ -30,6 +30,7 @@ CASES = {
     "bart": ("BartForConditionalGeneration", {}, {}),
     "bart-switches": ("BartForConditionalGeneration", dict(scale_embedding=True, encoder_attention_heads=2, encoder_layers=1, decoder_layers=3, activation_function="relu",
                                                            encoder_layerdrop=0.1, forced_eos_token_id=None), {"decoder": True}),
+    "bart-tanh": ("BartForConditionalGeneration", dict(activation_function="tanh"), {}),
     "bart-untied": ("BartForConditionalGeneration", dict(tie_word_embeddings=False, scale_embedding=True), {}),
     "bart-layers": ("BartModel", {}, {}),
     "bart-layers-untied": ("BartModel", dict(tie_word_embeddings=False), {"decoder": True}),
@@ -74,6 +75,7 @@ CASES = {
     "t5-answers": ("T5ForQuestionAnswering", {}, {}),
     "mt5": ("MT5ForConditionalGeneration", {}, {}),
     "mt5-switches": ("MT5ForConditionalGeneration", dict(feed_forward_proj="gated-relu", tie_word_embeddings=False, scale_decoder_outputs=True), {"decoder": True}),
+    "mt5-quick": ("MT5ForConditionalGeneration", dict(feed_forward_proj="gated-quick_gelu"), {}),
     "mt5-layers": ("MT5Model", {}, {"decoder": True}),
     "mt5-encoder": ("MT5EncoderModel", {}, {}),
     "mt5-classes": ("MT5ForSequenceClassification", dict(num_labels=3), {}),
@@ -91,7 +93,7 @@ def generations(eos, target):
         yield {"name": "beam4_" + side, "options": {**greedy, "num_beams": 4, "length_penalty": 1.0, "early_stopping": True}, "inputs": inputs}
     plain = sides["plain"]
     yield {"name": "beam3_lp06_nrng2", "options": {**greedy, "num_beams": 3, "length_penalty": 0.6, "no_repeat_ngram_size": 2, "num_return_sequences": 2}, "inputs": plain}
-    yield {"name": "beam2_never", "options": {**greedy, "num_beams": 2, "length_penalty": -0.5, "early_stopping": "never"}, "inputs": plain}
+    yield {"name": "beam2_never", "options": {**greedy, "num_beams": 2, "length_penalty": 0.3, "early_stopping": "never"}, "inputs": plain}
     yield {"name": "forced", "options": {**greedy, "forced_bos_token_id": 7, "forced_eos_token_id": eos, "min_new_tokens": 4}, "inputs": plain}
     yield {"name": "beam3_forced", "options": {**greedy, "num_beams": 3, "forced_bos_token_id": 9, "forced_eos_token_id": eos, "repetition_penalty": 1.3}, "inputs": plain}
     if target == V:   # the processor takes ids of the source for ids of the target
