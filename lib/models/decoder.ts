@@ -43,6 +43,13 @@ export class DecoderState implements DecodingState {
     return { start: positions, end: this.length, keyPadding, caches: this.caches }
   }
 
+  /** As before the first column. */
+  restart(): void {
+    this.length = 0
+    for (const cache of this.caches) cache.dispose()
+    this.prompt?.restart()
+  }
+
   forget(count: number): void {
     for (const cache of this.caches) cache.forget(count)
     this.prompt?.forget(count)
@@ -60,13 +67,6 @@ export class DecoderState implements DecodingState {
     for (const [i, cache] of this.caches.entries()) cache.join(other.caches[i]!)
     if (this.prompt && other.prompt) this.prompt.join(other.prompt)
     this.length = Math.max(this.length, other.length)
-  }
-
-  /** As before the first column. */
-  restart(): void {
-    this.length = 0
-    for (const cache of this.caches) cache.dispose()
-    this.prompt?.restart()
   }
 
   reorder(rows: Tensor): void {

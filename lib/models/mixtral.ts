@@ -67,12 +67,15 @@ class Layer extends Module implements MixtureLayer {
 
   get experts(): number { return this.block_sparse_moe.experts.length }
 
+  readonly window: number
+
   constructor(c: MixtralConfig) {
     super()
+    this.window = c.sliding_window ?? 0
     const eps = c.rms_norm_eps, std = c.initializer_range, activation = activationOf('mixtral', 'hidden_act', c.hidden_act)
     this.input_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.self_attn = new GroupedQueryAttention({
-      width: c.hidden_size, heads: c.num_attention_heads, groups: c.num_key_value_heads, headDim: c.head_dim, dropout: c.attention_dropout, window: c.sliding_window ?? 0, std,
+      width: c.hidden_size, heads: c.num_attention_heads, groups: c.num_key_value_heads, headDim: c.head_dim, dropout: c.attention_dropout, window: this.window, std,
     })
     this.post_attention_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.block_sparse_moe = new MixtureOfExperts(Array.from({ length: c.num_local_experts }, () => new MixtralExpert(c.hidden_size, c.intermediate_size, activation, std)),
@@ -95,8 +98,6 @@ export class MixtralModel extends MixtureDecoder<MixtralConfig & PretrainedConfi
     const c = complete(config)
     super('mixtral', c, () => new Layer(c), 1e6)
   }
-
-  override windowOf(): number { return this.config.sliding_window ?? 0 }
 }
 
 /** Mixtral (Jiang et al. 2024, https://arxiv.org/abs/2401.04088): Mistral whose feed-forward layers are mixtures of experts, of which each token sees a few. */

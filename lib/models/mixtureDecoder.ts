@@ -35,6 +35,8 @@ export interface MixtureConfig {
 }
 
 export interface MixtureLayer extends Module {
+  /** Positions that a query sees; 0: all. */
+  readonly window: number
   /** E; 0 for a layer that has no router. */
   readonly experts: number
   /** @returns `[B, T, C]`, or with `router` `[B, T, C + E]`: what its router gave comes last, so that a layer has one output, which can be recomputed */
@@ -63,6 +65,7 @@ export abstract class MixtureDecoder<C extends MixtureConfig & PretrainedConfig>
   get vocabSize(): number { return this.config.vocab_size }
   get width(): number { return this.config.hidden_size }
   get layerCount(): number { return this.config.num_hidden_layers }
+  override windowOf(layer: number): number { return this.layers[layer]!.window }
   /** What it was trained for; 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 

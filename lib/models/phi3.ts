@@ -144,15 +144,18 @@ export class Phi3Model extends Decoder {
   get layerCount(): number { return this.config.num_hidden_layers }
   get maxPositions(): number { return this.config.max_position_embeddings }
 
-  /** A state for decoding; where a long sequence has other angles than a short one, it can turn the keys anew. */
+  override windowOf(): number { return this.config.sliding_window ?? 0 }
+
+  /** Where a long sequence has other angles than a short one, the state can turn the keys anew. */
   override begin(promptMask?: Tensor, cache?: CacheOptions): DecoderState {
-    const windows = Array.from({ length: this.layerCount }, (_, layer) => this.windowOf(layer))
-    return this.rope.type === 'longrope' ? new GrowingState(windows, this.rope.originalMaxPositions, promptMask, cache) : new DecoderState(windows, promptMask, cache)
+    if (this.rope.type !== 'longrope') return super.begin(promptMask, cache)
+    return new GrowingState(this.layers.map(() => this.windowOf()), this.rope.originalMaxPositions, promptMask, cache)
   }
 
-  override windowOf(_layer: number): number { return this.config.sliding_window ?? 0 }
-
-  override advance(ids: Tensor, state: DecoderState): Tensor { return super.advance(state instanceof GrowingState ? state.taken(ids) : ids, state) }
+  override advance(ids: Tensor, state: DecoderState): Tensor {
+    if (!(state instanceof GrowingState)) return super.advance(ids, state)
+    return slice(super.advance(state.taken(ids), state), 1, -ids.shape[1]!)
+  }
 
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
     const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
@@ -165,52 +168,54 @@ export class Phi3Model extends Decoder {
 class GrowingState extends DecoderState {
   /** `[B, length]` int32 */
   private ids: Tensor | undefined
+  private outgrown = false
 
   constructor(windows: readonly number[], private readonly limit: number, promptMask?: Tensor, cache?: CacheOptions) { super(windows, promptMask, cache) }
 
   /** What has to be computed for the next `ids`: these, or with them all before. */
   taken(ids: Tensor): Tensor {
-    const past = this.ids, all = past ? concat([past, ids], 1) : clone(ids)
-    this.ids = undefined
-    past?.dispose()
+    if (this.outgrown) return ids
+    const all = this.ids ? concat([this.ids, ids], 1) : clone(ids), begun = this.length > 0
     if (all.shape[1]! <= this.limit) {
-      this.ids = all.keep()
+      this.remember(all)
       return ids
     }
-    if (this.length === 0 || this.length > this.limit) return ids
+    this.outgrown = true
+    this.remember(undefined)
+    if (!begun) return ids
     this.restart()
     return all
   }
 
+  /** What was computed by the longer angles stays longer. */
+  override get forgettable(): number { return this.outgrown ? Math.min(super.forgettable, this.length - this.limit - 1) : super.forgettable }
+
   override forget(count: number): void {
     super.forget(count)
-    this.keep(past => slice(past, 1, 0, past.shape[1]! - count))
+    if (this.ids) this.remember(clone(slice(this.ids, 1, 0, this.length)))
   }
 
   override trim(columns: number): void {
     super.trim(columns)
-    this.keep(past => slice(past, 1, columns))
+    if (this.ids) this.remember(clone(slice(this.ids, 1, columns)))
   }
 
-  /** @throws ConfigError always: the angles of a row would depend on how long the others are */
-  override join(): never { throw new ConfigError('phi3: sequences with LongRoPE cannot join a batch, for their lengths decide how all are turned. Run each by itself') }
+  override join(): void { throw new ConfigError('phi3: a batch that runs cannot take rows, because with LongRoPE the angles of all follow from the longest. Use generate.') }
 
   override reorder(rows: Tensor): void {
     super.reorder(rows)
-    this.keep(past => indexSelect(past, rows))
-  }
-
-  /** Goes on with a part of the ids, while they are kept. */
-  private keep(change: (past: Tensor) => Tensor): void {
-    const past = this.ids
-    this.ids = past && scope(() => clone(change(past))).keep()
-    past?.dispose()
+    if (this.ids) this.remember(indexSelect(this.ids, rows))
   }
 
   override dispose(): void {
     super.dispose()
-    this.ids?.dispose()
-    this.ids = undefined
+    this.remember(undefined)
+  }
+
+  private remember(ids: Tensor | undefined): void {
+    const before = this.ids
+    this.ids = ids?.keep()
+    before?.dispose()
   }
 }
 

@@ -106,14 +106,16 @@ class Layer extends Module implements MixtureLayer {
   readonly self_attn: GroupedQueryAttention
   readonly post_attention_layernorm: RMSNorm
   readonly mlp: Mixture | GatedFeedForward
+  readonly window: number
 
   constructor(c: QwenMixtureConfig, index: number) {
     super()
+    this.window = windowOf(c, index)
     const third = c.model_type === 'qwen3_moe', eps = c.rms_norm_eps, std = c.initializer_range, activation = activationOf(c.model_type, 'hidden_act', c.hidden_act)
     this.input_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.self_attn = new GroupedQueryAttention({
       width: c.hidden_size, heads: c.num_attention_heads, groups: c.num_key_value_heads, headDim: c.head_dim, bias: third ? c.attention_bias : c.qkv_bias,
-      outputBias: third && c.attention_bias, headNorm: third ? eps : undefined, dropout: c.attention_dropout, window: windowOf(c, index), std,
+      outputBias: third && c.attention_bias, headNorm: third ? eps : undefined, dropout: c.attention_dropout, window: this.window, std,
     })
     this.post_attention_layernorm = new RMSNorm(c.hidden_size, { eps })
     const sparse = !c.mlp_only_layers.includes(index) && c.num_experts > 0 && (index + 1) % c.decoder_sparse_step === 0
@@ -140,8 +142,6 @@ export class QwenMixtureModel extends MixtureDecoder<QwenMixtureConfig & Pretrai
     const c = complete(config)
     super(c.model_type, c, i => new Layer(c, i), 10000)
   }
-
-  override windowOf(layer: number): number { return windowOf(this.config, layer) }
 }
 
 /** Qwen2's and Qwen3's mixtures of experts (Yang et al. 2024, https://arxiv.org/abs/2407.10671; 2025, https://arxiv.org/abs/2505.09388). */

@@ -85,7 +85,8 @@ export class GroupedQueryAttention extends Module {
  * @returns `[B, T, H, D]`
  */
 export function turnedAttention(
-  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'scale' | 'softcap' | 'dropout'>,
+  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext,
+  options: Pick<AttentionOptions, 'window' | 'scale' | 'softcap' | 'dropout'>,
 ): Tensor {
   const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
   // A cache with a window holds the newest positions alone.
