@@ -40,7 +40,7 @@ export class Embedding extends Module {
   readonly weight: Parameter
 
   constructor(readonly count: number, readonly width: number,
-    private readonly options: EmbeddingLayerOptions = {}) {
+    readonly options: EmbeddingLayerOptions = {}) {
     super()
     this.weight = options.weight ?? new Parameter([count, width], options.initialization ?? { kind: 'normal', std: 1 })
   }
