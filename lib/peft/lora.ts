@@ -214,7 +214,7 @@ export class LoraEmbedding extends LoraLayer {
       let y = this.base_layer.forward(ids)
       for (const adapter of applied) {
         const { scaling, dora } = this.settings.get(adapter)!
-        const { scale = 1, paddingIndex = -1 } = this.base_layer.options
+        const { scale, options: { paddingIndex = -1 } } = this.base_layer
         const inner = embedding(ids, transpose(this.lora_embedding_A.get(adapter)!), { scale: scaling * scale, paddingIndex })
         const update = linear(inner, this.lora_embedding_B.get(adapter)!)
         const f = dora ? cast(this.factor(adapter), y.dtype) : undefined

@@ -53,8 +53,9 @@ describe('quantizeWeights', () => {
     expect(distance(logits(tuned), after)).toBe(0)
     const plain = tuned.mergeAndUnload() as Llama
     expect(distance(logits(plain), after)).toBeLessThan(1e-4)
-    expect([...plain.namedParameters()].map(([name]) => name)).toEqual([...llama(64).namedParameters()].map(([name]) => name))
-    plain.dispose()
+    using other = llama(64)
+    expect([...plain.namedParameters()].map(([name]) => name)).toEqual([...other.namedParameters()].map(([name]) => name))
+    for (const m of [plain, other]) m.dispose()
     expect(memory().bytes).toBe(before)
   })
 
