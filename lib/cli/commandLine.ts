@@ -5,16 +5,18 @@ import { closest } from '../spelling.js'
 import { commandHelp, parseCommandLine, UsageError, type Command } from './arguments.js'
 import { answerSignals } from './atWork.js'
 import { bench } from './bench.js'
+import { convert, merge } from './convert.js'
 import { demo } from './demo.js'
 import { doctor } from './doctor.js'
 import { download } from './download.js'
 import { evaluate } from './evaluate.js'
+import { finetune } from './finetune.js'
 import { inFlags } from './inFlags.js'
 import { info } from './info.js'
 import { train } from './train.js'
 import { translate } from './translate.js'
 
-export const commands: Readonly<Record<string, Command>> = { demo, train, translate, evaluate, download, info, doctor, bench }
+export const commands: Readonly<Record<string, Command>> = { demo, train, translate, evaluate, finetune, merge, convert, download, info, doctor, bench }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 

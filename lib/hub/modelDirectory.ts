@@ -14,6 +14,7 @@ import type { PretrainedConfig } from '../models/configuration.js'
 import type { PretrainedClass, Task } from '../models/pretrained.js'
 import { classFor, classOf, modelTypes, tasksOf } from '../models/registry.js'
 import type { Module } from '../nn/module.js'
+import { QuantizedLinear } from '../nn/quantizedLinear.js'
 import { withoutValues } from '../nn/parameter.js'
 import { registerWriter, type SavedTokenizer, type SaveOptions } from '../nn/saving.js'
 import { Tokenizer } from '../text/tokenizer.js'
@@ -62,8 +63,23 @@ export async function saveModel(directory: string, model: Module, tokenizer?: Sa
 
 registerWriter(saveModel)
 
-/** The files of a model, into a folder that exists. */
+/** A model that is saved in files of its own, such as adapters without their base. */
+export interface SavesItself {
+  writeFiles(directory: string): Promise<void>
+  readFiles(directory: string): Promise<void>
+}
+
+export const savesItself = (model: Module): model is Module & SavesItself => typeof (model as Partial<SavesItself>).writeFiles === 'function'
+
+/** The files of a model, into a folder that exists. @throws CheckpointError for quantised weights */
 export async function writeModel(folder: string, model: Module, tokenizer?: SavedTokenizer, { maxShardBytes, ...options }: SaveOptions = {}): Promise<void> {
+  if (savesItself(model)) {
+    await model.writeFiles(folder)
+    if (tokenizer) await saveTokenizer(folder, tokenizer)
+    return
+  }
+  if ([...model.namedModules()].some(([, module]) => module instanceof QuantizedLinear))
+    throw new CheckpointError(`cannot write ${folder}: the model has quantised weights, which are not saved. Save its adapter, or what mergeAndUnload() gives.`)
   const dtype = options.dtype ?? loadedDtypes.get(model) ?? 'float32'
   await writeFileAtomic(join(folder, 'config.json'), configText({ ...configOf(model, tokenizer), torch_dtype: dtype }))
   const generation = generationConfigOf(model)

@@ -2,7 +2,8 @@ import { ConfigError } from '../errors.js'
 import { type Embedding, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
-import { linear } from '../ops/linear.js'
+import { add } from '../ops/add.js'
+import { cast } from '../ops/copy.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -73,7 +74,10 @@ export class BartForConditionalGeneration extends Seq2SeqLanguageModel {
   get sourceVocabSize(): number { return this.config.vocab_size }
   get maxPositions(): number { return this.config.max_position_embeddings }
   override shiftRight(labels: Tensor): Tensor { return this.model.shiftRight(labels) }
-  protected project(x: Tensor): Tensor { return linear(x, this.lm_head.weight, reshape(this.final_logits_bias, [this.vocabSize])) }
+  protected project(x: Tensor): Tensor {
+    const y = this.lm_head.forward(x)
+    return add(y, cast(reshape(this.final_logits_bias, [this.vocabSize]), y.dtype))
+  }
 }
 
 /** An output layer over the decoder's vocabulary, with the embedding's weight where that is tied. */

@@ -7,7 +7,6 @@ import { Module } from '../nn/module.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import { embedding } from '../ops/embedding.js'
 import { linear } from '../ops/linear.js'
 import { tanh } from '../ops/unary.js'
 import { div, mul } from '../ops/mul.js'
@@ -144,7 +143,7 @@ export class GemmaModel extends Decoder {
   constructor(config: Partial<GemmaConfig> & PretrainedConfig = {}) {
     super()
     const c = this.config = complete(config)
-    this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range } })
+    this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range }, scale: () => embeddingScale(c.hidden_size), ...paddingOf(c) })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => new Layer(c, i))
     this.norm = norm(c)
     this.rope = ropeParameters(c.model_type, c)
@@ -159,8 +158,7 @@ export class GemmaModel extends Decoder {
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end), c = this.config
-    const x = embedding(ids, this.embed_tokens.weight, { scale: embeddingScale(c.hidden_size), ...paddingOf(c) })
+    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end), x = this.embed_tokens.forward(ids)
     return this.norm.forward(this.through(this.layers, x, step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) })))
   }
 }

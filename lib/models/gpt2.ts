@@ -54,6 +54,8 @@ type PaddingMask = Pick<AttentionOptions, 'keyPadding'>
 
 /** y = x W + b with the weight as GPT-2 stores it, `[in, out]`. */
 class Conv1D extends Module {
+  /** What adapters go by (peft/baseLayer.ts). */
+  readonly fanInFanOut = true
   readonly weight: Parameter
   readonly bias: Parameter
 

@@ -10,6 +10,8 @@ export { Module } from './module.js'
 export { type AttentionMask, MultiHeadAttention } from './multiHeadAttention.js'
 export { type Initialization, initialValues, Parameter } from './parameter.js'
 export { LearnedPositions, SinusoidalPositions, sinusoidalTable } from './positions.js'
+export type { Quantization } from './quantization.js'
+export { QuantizedLinear } from './quantizedLinear.js'
 export { ropeFrequencies, ropeParameters, type RopeParameters } from './rope.js'
 export { RotaryPositions, type Turn } from './rotaryPositions.js'
 export {

@@ -28,8 +28,8 @@ export class Linear extends Module {
 interface EmbeddingLayerOptions {
   /** Id whose row gets no gradient. */
   paddingIndex?: number | undefined
-  /** Factor of the result. */
-  scale?: number
+  /** Factor of the result; a function where it depends on the precision. */
+  scale?: number | (() => number)
   initialization?: Initialization
   /** That of another layer, which both then train. */
   weight?: Parameter | undefined
@@ -40,16 +40,19 @@ export class Embedding extends Module {
   readonly weight: Parameter
 
   constructor(readonly count: number, readonly width: number,
-    private readonly options: EmbeddingLayerOptions = {}) {
+    readonly options: EmbeddingLayerOptions = {}) {
     super()
     this.weight = options.weight ?? new Parameter([count, width], options.initialization ?? { kind: 'normal', std: 1 })
   }
 
-  /** @param ids `[…]` int32 or int64 @returns `[…, C]` */
-  forward(ids: Tensor): Tensor {
-    const { paddingIndex, scale = 1 } = this.options
-    return embedding(ids, this.weight, paddingIndex === undefined ? { scale } : { scale, paddingIndex })
+  /** Factor of the result. */
+  get scale(): number {
+    const { scale = 1 } = this.options
+    return typeof scale === 'number' ? scale : scale()
   }
+
+  /** @param ids `[…]` int32 or int64 @returns `[…, C]` */
+  forward(ids: Tensor): Tensor { return embedding(ids, this.weight, { scale: this.scale, paddingIndex: this.options.paddingIndex ?? -1 }) }
 }
 
 /** Layer normalisation over the last dimension (Ba, Kiros, Hinton 2016). With `affine: false` nothing is learned. */

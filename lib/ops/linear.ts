@@ -53,7 +53,9 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
     native.matmul(input.handle, wt, y.raw, bias?.handle ?? 0, kept?.raw ?? 0, 0, 0, activations[activation], 1)
   })
   const slopeOf = activation === 'relu' ? y : kept
-  recorded(y, { name: 'linear', inputs: [input, weight, bias], saved: [input, made ?? weight, slopeOf] }, (dy, into, [input_, weight_, slope_]) => {
+  // Of a frozen layer only the weight is kept, of a first layer only the input.
+  const saved = [weight.requiresGrad ? input : undefined, input.requiresGrad ? made ?? weight : undefined, slopeOf]
+  recorded(y, { name: 'linear', inputs: [input, weight, bias], saved }, (dy, into, [input_, weight_, slope_]) => {
     const dz = activation === 'none' ? dy : native.alloc(dtypeId(dtype), y.device.index, 2, M, N)
     try {
       if (activation !== 'none') native.unaryBackward(dy, slope_!, dz, unaryOps[activation])
@@ -61,7 +63,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
       if (dx !== 0) native.matmul(dz, weight_!, dx, 0, 0, 0, 0, 0, 1)
       const dw = into(weight), db = into(bias)
       if (dw !== 0) withTranspose(dz, [M, N], [N, 1], dzt => { native.matmul(dzt, input_!, dw, 0, 0, 0, db, 0, 1) })
-      else if (db !== 0) sumRows(dz, db, N)
+      else if (db !== 0) biasGradient(dz, db, N)
     } finally {
       if (dz !== dy) native.destroy(dz)
     }
@@ -76,8 +78,8 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
   return shaped
 }
 
-/** The gradient of a bias alone, where the weight is frozen. */
-function sumRows(dz: number, db: number, N: number): void {
+/** @internal The gradient of a bias alone, where the weight is frozen. */
+export function biasGradient(dz: number, db: number, N: number): void {
   const row = native.view(Math.abs(db), 0, 2, 1, N, N, 1)
   try {
     native.reduce(dz, db < 0 ? -row : row, reduceOps.sum)

@@ -14,13 +14,15 @@ export interface AdamOptions {
   eps: number
   /** Default 0.01 (AdamW), 0 (Adam). */
   weightDecay: number
+  /** Steps before the group's first one, for parameters that are frozen until then: bias correction counts from there. Default 0. */
+  startsAt?: number
 }
 
 abstract class AdamFamily extends Optimizer<AdamOptions> {
   protected abstract readonly decoupled: boolean
 
   protected update(parameters: readonly [string, Parameter][], o: AdamOptions, step: Required<StepOptions> & { norm: Tensor }): void {
-    const [beta1, beta2] = o.betas, t = this.stepCount
+    const [beta1, beta2] = o.betas, t = this.stepCount - (o.startsAt ?? 0)
     const hyper = tensor([o.learningRate, 1 - beta1, 1 - beta2, o.eps, 1 - beta1 ** t, 1 - beta2 ** t, step.gradientScale, o.weightDecay])
     const { params, grads } = this.handlesOf(parameters)
     native.adamW(params, grads, this.state('m', parameters), this.state('v', parameters), 0, hyper.raw, step.norm.raw, step.maxNorm, this.decoupled, step.skipNonFinite)

@@ -34,6 +34,8 @@ export interface Native {
   crossEntropy(logits: Handle, labels: Handle, loss: Handle, lse: Handle, counted: Handle, labelSmoothing: number, ignoreIndex: number, zLoss: number): void
   crossEntropyBackward(logits: Handle, labels: Handle, lse: Handle, scale: Handle, dlogits: Gradient, labelSmoothing: number, ignoreIndex: number, zLoss: number): void
   cumsum(x: Handle, y: Gradient, reversed: boolean): void
+  dequantizeInt8(codes: Handle, scale: Handle, y: Handle): void
+  dequantizeNF4(codes: Handle, absmax: Handle, groups: Handle, y: Handle, mean: number): void
   dropout(x: Handle, y: Gradient, rng: Handle, p: number, call: number): void
   embedding(ids: Handle, weight: Handle, y: Handle, scale: number): void
   embeddingBackward(dy: Handle, ids: Handle, dweight: Gradient, scale: number, paddingIndex: number): void

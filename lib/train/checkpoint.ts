@@ -12,7 +12,7 @@ import type { MetricScheduleState } from '../optim/schedules/metricSchedules.js'
 import type { BestState } from './bestMetric.js'
 import { listedCheckpoints } from '../io/checkpointList.js'
 import type { WindowState } from './logWindow.js'
-import { type SavedTokenizer, writeModel } from '../hub/modelDirectory.js'
+import { type SavedTokenizer, savesItself, writeModel } from '../hub/modelDirectory.js'
 import type { AnyOptimizer } from './optimization.js'
 import { allValues, loadParameters, tensorsToSave } from '../hub/weights.js'
 
@@ -78,8 +78,7 @@ export async function readCheckpoint(directory: string, { model, optimizer, ema 
       + 'Use the same, or load its weights with loadModel and start anew.')
   }
   try {
-    const weights = await openSafetensors(directory)
-    try { await loadParameters(model, weights) } finally { await weights.close() }
+    await readWeights(directory, model)
     optimizer.loadStateDict({ step: state.optimizer.step, tensors: await valuesIn(directory, 'optimizer') })
     if (ema) ema.loadStateDict(await averagesIn(directory))
   } catch (error) {
@@ -91,8 +90,13 @@ export async function readCheckpoint(directory: string, { model, optimizer, ema 
 }
 
 /** The weights of a checkpoint that are evaluated: the averages where there are some. */
-export async function loadEvaluatedWeights(directory: string, model: Module, averaged: boolean): Promise<void> {
-  const reader = await openSafetensors(directory, averaged ? 'ema' : 'model')
+export function loadEvaluatedWeights(directory: string, model: Module, averaged: boolean): Promise<void> {
+  return readWeights(directory, model, averaged ? 'ema' : 'model')
+}
+
+async function readWeights(directory: string, model: Module, name = 'model'): Promise<void> {
+  if (savesItself(model) && name === 'model') return model.readFiles(directory)
+  const reader = await openSafetensors(directory, name)
   try { await loadParameters(model, reader) } finally { await reader.close() }
 }
 

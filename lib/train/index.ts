@@ -1,6 +1,7 @@
 export { averageCheckpoints, type AveragedWeights } from './averageCheckpoints.js'
 export type { TrainerCallback, TrainingEvent } from './callbacks.js'
 export { listedCheckpoints as listCheckpoints, type ListedCheckpoint } from '../io/checkpointList.js'
+export { fineTuningData, FineTuningData, type FineTuningDataOptions, type FineTuningTask } from './fineTuningData.js'
 export { languageModelData, LanguageModelData, type LanguageModel, type LanguageModelDataOptions } from './languageModelData.js'
 export type { BatchSource, Metrics, TrainingData, TrainingTask } from './task.js'
 export { Trainer, type TrainingResult } from './trainer.js'

@@ -1,6 +1,7 @@
 import { rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError } from '../errors.js'
+import { savesItself } from '../hub/modelDirectory.js'
 import { makeFolder, requireWritableFolder } from '../io/folders.js'
 import { ioError } from '../io/ioError.js'
 import { cleanLeftovers, temporaryBeside } from '../io/leftovers.js'
@@ -45,7 +46,7 @@ export async function checkOutputFolder(outputDir: string, use: Omit<OutputFolde
 
 /** The least that a checkpoint and the model take on the disk; the state of a caller's own optimizer is not known. */
 export function leastBytesToSave(model: Module, { saveStrategy, optim, optimizer, emaDecay }: TrainingSettings): number {
-  const weights = 4 * model.parameters().reduce((count, p) => count + p.size, 0)
+  const weights = 4 * model.parameters().reduce((count, p) => count + (savesItself(model) && !p.requiresGrad ? 0 : p.size), 0)
   const moments = optimizer !== undefined || optim === 'sgd' ? 0 : 2, averages = emaDecay === undefined ? 0 : 1
   return saveStrategy === 'no' ? weights : weights * (2 + moments + averages)
 }

@@ -34,6 +34,12 @@ export interface TrainingOptions {
   optimArgs?: Readonly<Record<string, number | boolean>> | undefined
   /** An optimizer that the caller has made and disposes of, instead of `optim` and its options. */
   optimizer?: Optimizer<{ learningRate: number }> | undefined
+  /** Factor of the learning rate from each layer to the one below, down to the embeddings; what follows the layers has the full rate. Default 1. */
+  layerwiseLearningRateDecay?: number | undefined
+  /** Parameters that are not trained: regular expressions for (parts of) their names. */
+  freeze?: string | readonly string[] | undefined
+  /** Begin with what follows the layers, and train one layer more, from the top, after every so many steps. Default: all from the first step. */
+  unfreezeEvery?: number | undefined
   /** Not applied to biases and norms. Default 0. */
   weightDecay?: number | undefined
   adamBeta1?: number | undefined
@@ -127,6 +133,7 @@ const object: Kind<object> = { accepts: 'an object', test: value => typeof value
 const seed: Kind<number> = { accepts: 'a whole number from 0 to 2^53 - 1', test: value => Number.isSafeInteger(value) && (value as number) >= 0 }
 const either = (one: Kind<unknown>, other: Kind<unknown>): Kind<unknown> =>
   ({ accepts: `${one.accepts}, or ${other.accepts}`, test: value => one.test(value) || other.test(value) })
+const texts: Kind<readonly string[]> = { accepts: 'a list of texts', test: value => Array.isArray(value) && value.length > 0 && value.every(text.test) }
 const off: Kind<false> = { accepts: 'false', test: value => value === false }
 const abortSignal: Kind<AbortSignal> = { accepts: 'an AbortSignal', test: value => value instanceof AbortSignal }
 const several: Kind<unknown> = { accepts: 'a list of objects', test: value => Array.isArray(value) && value.every(object.test) }
@@ -135,7 +142,8 @@ const several: Kind<unknown> = { accepts: 'a list of objects', test: value => Ar
 export const trainingOptionKinds: Readonly<Record<keyof TrainingOptions, Kind<unknown>>> = {
   outputDir: text, overwriteOutputDir: flag, maxSteps: positiveCount, numTrainEpochs: positive, maxTime: positive, learningRate: positive,
   lrSchedulerType: oneOf(...scheduleNames), lrSchedulerKwargs: object, warmupSteps: count, warmupRatio: fraction,
-  optim: oneOf('adamw', 'adamw_torch', 'adamw_torch_fused', 'adam', 'sgd'), optimArgs: object, optimizer: object, weightDecay: amount,
+  optim: oneOf('adamw', 'adamw_torch', 'adamw_torch_fused', 'adam', 'sgd'), optimArgs: object, optimizer: object,
+  layerwiseLearningRateDecay: either(belowOne, { accepts: '1', test: value => value === 1 }), freeze: either(text, texts), unfreezeEvery: positiveCount, weightDecay: amount,
   adamBeta1: either(belowOne, { accepts: '0', test: value => value === 0 }), adamBeta2: belowOne, adamEpsilon: positive, maxGradNorm: amount,
   gradientAccumulationSteps: positiveCount, labelSmoothingFactor: either(belowOne, { accepts: '0', test: value => value === 0 }), emaDecay: belowOne,
   precision: oneOf('float32', 'bfloat16'), bf16: flag, gradientCheckpointing: flag, nanPolicy: oneOf('stop', 'skip'), seed,
@@ -198,6 +206,8 @@ function* contradictions(o: TrainingOptions): Generator<string> {
       yield 'resumeFromCheckpoint: true means the newest checkpoint in outputDir, which is not given; give it, or a path'
   }
   if (o.overwriteOutputDir && o.resumeFromCheckpoint) yield 'overwriteOutputDir removes what resumeFromCheckpoint needs; give one of them'
+  for (const name of ['layerwiseLearningRateDecay', 'unfreezeEvery'] as const)
+    if (o[name] !== undefined && o.optimizer !== undefined) yield `${name} is for optimizers that the trainer makes, but optimizer is given; make its groups with layerGroups`
   if (o.optimizer !== undefined && o.optim !== undefined) yield 'optim and optimizer are both given; give one of them'
 }
 

@@ -12,6 +12,7 @@ import type { TrainerCallback, TrainingEvent } from './callbacks.js'
 import { loadEvaluatedWeights, readCheckpoint, writeCheckpoint, type CheckpointParts, type TrainerState } from './checkpoint.js'
 import { checkpointName, listedCheckpoints, removeCheckpoint } from '../io/checkpointList.js'
 import { evaluate } from './evaluation.js'
+import { Freezing } from './freezing.js'
 import { EventLoopTurns } from '../eventLoop.js'
 import { Interruption } from './interruption.js'
 import { LogWindow } from './logWindow.js'
@@ -65,6 +66,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   readonly task: TrainingTask
   readonly batches: BatchSource<unknown>
   private readonly totalSteps: number
+  private readonly freezing: Freezing
   readonly optimizer: AnyOptimizer
   private readonly schedule: Schedule | MetricSchedule
   readonly ema: ExponentialMovingAverage | undefined
@@ -109,6 +111,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
     this.schedule = scheduleOf(model, settings, this.totalSteps, this.best.greaterIsBetter)
     requireEvaluations(settings, this.task, this.schedule)
     requireMetric(this.best, settings, this.task)
+    this.freezing = new Freezing(model, settings)
     this.optimizer = settings.optimizer ?? optimizerFor(model, settings)
     this.ema = settings.emaDecay === undefined ? undefined : new ExponentialMovingAverage(model, settings.emaDecay)
     this.progress = progressFor(settings.disableProgress)
@@ -164,6 +167,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
 
   /** Frees optimizer state and averages. */
   dispose(): void {
+    this.freezing.restore()
     if (this.optimizer !== this.settings.optimizer) this.optimizer.dispose()
     this.ema?.dispose()
   }
@@ -239,6 +243,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   private async takeStep(): Promise<void> {
     const learningRate = this.schedule(this.step)
     this.isWhole = false
+    this.freezing.apply(this.step)
     const queued = queueStep(this, this.settings, this.microStep, learningRate)
     queued.values.catch(() => undefined)   // told when its turn comes
     this.step++

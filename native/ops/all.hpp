@@ -7,6 +7,7 @@
 #include "ops/copy.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/cumsum.hpp"
+#include "ops/dequantize.hpp"
 #include "ops/dropout.hpp"
 #include "ops/embedding.hpp"
 #include "ops/fill.hpp"
@@ -38,6 +39,8 @@
   X(CrossEntropy)            \
   X(CrossEntropyBackward)    \
   X(Cumsum)                  \
+  X(DequantizeInt8)          \
+  X(DequantizeNF4)           \
   X(Dropout)                 \
   X(Embedding)               \
   X(EmbeddingBackward)       \

@@ -1,5 +1,6 @@
 import { backward } from '#lib/autograd/backward.js'
 import { Linear } from '#lib/nn/layers.js'
+import { quantized } from '#lib/nn/quantization.js'
 import { AdamW } from '#lib/optim/adamW.js'
 import { ExponentialMovingAverage } from '#lib/optim/ema.js'
 import { SGD } from '#lib/optim/sgd.js'
@@ -94,6 +95,10 @@ function everything(): void {
   train(ops.crossEntropy(x, flat, { labelSmoothing: 0.1 }))
   train(ops.matmul(x, ops.transpose(x)))
   train(ops.linear(x, ones([5, 4], { requiresGrad: true }), ones([5], { requiresGrad: true }), { activation: 'gelu' }))
+  for (const stored of [quantized(new Float32Array(20).fill(0.5), [5, 4], 'int8'), quantized(new Float32Array(280).fill(0.5), [70, 4], 'nf4'), quantized(new Float32Array(20), [5, 4], 'nf4', { doubleQuantization: false })]) {
+    train(ops.quantizedLinear(x, stored))
+    for (const t of stored.tensors) t.dispose()
+  }
   ops.uniform([7])
   const qkv = ones([2, 3, 12, 2], { requiresGrad: true }), [q, k, v] = ops.split(qkv, 4, 2) as [Tensor, Tensor, Tensor]
   train(ops.attention(q, k, v, { causal: true, keyPadding: ones([2, 3], { dtype: 'bool' }), bias: ones([4, 3, 3], { requiresGrad: true }), dropout: 0.5 }))

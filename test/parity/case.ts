@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSafetensors } from '#lib/io/safetensorsShards.js'
@@ -49,8 +50,9 @@ async function tensors(path: string): Promise<Map<string, Expected & { dtype: st
 export async function readCase(directory: string): Promise<Case> {
   const json = async (name: string) => JSON.parse(await readFile(join(directory, name), 'utf8')) as Record<string, unknown>
   const description = await json('case.json') as unknown as Omit<Case, 'directory' | 'config' | 'weights' | 'inputs' | 'expected'>
+  const base = existsSync(join(directory, 'adapter')) ? 'base' : '.'   // of an adapter, the model that it is for
   return {
-    ...description, directory, config: await json('config.json'), weights: await tensors(join(directory, 'model.safetensors')) as unknown as Case['weights'],
+    ...description, directory, config: await json(join(base, 'config.json')), weights: await tensors(join(directory, base, 'model.safetensors')) as unknown as Case['weights'],
     inputs: await tensors(join(directory, 'inputs.safetensors')), expected: await tensors(join(directory, 'expected.safetensors')),
   }
 }

@@ -17,6 +17,8 @@ export interface Subject {
   run(): Record<string, Tensor>
   /** The model's name of a weight that the case names. */
   nameOf(name: string): string
+  /** Of a model with an adapter, what it computes when the adapter is merged, and the weights it has then. */
+  merged?(): Record<string, Tensor>
 }
 
 /** @throws Error for a class that no model here stands for */

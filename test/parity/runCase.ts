@@ -1,16 +1,19 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { backward } from '#lib/autograd/backward.js'
 import { autocast, scope } from '#lib/tensor/scope.js'
 import { readCase, type Case } from './case.js'
 import { compare, largest, type Comparison } from './compare.js'
 import { compareGeneration } from './generation.js'
 import { subjectOf } from './models.js'
+import { adaptedSubject } from './peft.js'
 import { compareTrajectory } from './trajectory.js'
 
 export type Precision = 'float32' | 'bfloat16' | 'float16'
 export interface Outcome { name: string, architecture: string, comparisons: Comparison[] }
 
 async function compareOutputs(c: Case, precision: Precision): Promise<Comparison[]> {
-  const { model, run, nameOf } = subjectOf(c)
+  const { model, run, nameOf, merged } = existsSync(join(c.directory, 'adapter')) ? await adaptedSubject(c) : subjectOf(c)
   model.eval()
   const results: Comparison[] = []
   const [outputBound, gradientBound] = precision === 'float32' ? [2e-5, 1e-4] : [3e-2, 3e-2]
@@ -18,9 +21,9 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
   const largestGradient = Math.max(0, ...gradients.map(name => largest(c.expected.get(name)!.data)))
   await scope(() => autocast(precision, async () => {
     const outputs = run()
-    if (outputs['loss']) backward(outputs['loss'])
+    if (outputs['loss']?.requiresGrad) backward(outputs['loss'])   // no weight of an adapter may be trainable
     for (const [name, expected] of c.expected) {
-      if (name.startsWith('generate.')) continue
+      if (name.startsWith('generate.') || name.startsWith('merged')) continue
       if (name.startsWith('grad.')) {
         const p = new Map(model.namedParameters({ once: false })).get(nameOf(name.slice('grad.'.length)))
         const bound = Math.max(gradientBound * largest(expected.data), (precision === 'float32' ? 1e-6 : 5e-3) * largestGradient)
@@ -31,8 +34,17 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
       }
     }
   }))
+  if (precision === 'float32') results.push(...await compareGeneration(c, model))
+  if (merged && [...c.expected.keys()].some(name => name.startsWith('merged'))) {
+    await scope(() => autocast(precision, async () => {
+      const outputs = merged()
+      for (const [name, expected] of c.expected) {
+        const y = outputs[name]
+        if (name.startsWith('merged')) results.push(compare(name, y && { shape: y.shape, data: await y.data() as Float32Array }, expected, outputBound * largest(expected.data)))
+      }
+    }))
+  }
   if (precision === 'float32') {
-    results.push(...await compareGeneration(c, model))
     const compared = new Set(results.map(r => r.name))
     for (const name of c.expected.keys()) if (!compared.has(name)) results.push({ name, error: Infinity, bound: 0, passed: false, note: 'nothing produced it' })
   }
