@@ -1,8 +1,7 @@
 #include "ops/embedding.hpp"
 
 #include "cuda/norm.cuh"
-#include "cuda/runtime/fault.hpp"
-#include "cuda/sort.cuh"
+#include "cuda/places.cuh"
 
 namespace warpweft::cuda {
 namespace {
@@ -24,25 +23,6 @@ __global__ void __launch_bounds__(kThreads) lookup(Indices ids, int64_t N, int64
     WW_UNROLL for (int j = 0; j < V; j++) out.set(j, in[j] * scale);
   }
   store(y.at(n, column), out);
-}
-
-// What is sorted: the id of a place, or `vocabulary` where it does not count.
-__global__ void __launch_bounds__(kThreads) prepare(Indices ids, uint32_t N, int64_t vocabulary, int64_t padding, uint32_t* keys, uint32_t* places, FaultWord* word) {
-  const uint32_t n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= N) return;
-  const int64_t id = ids[n];
-  const bool inside = id >= 0 && id < vocabulary;
-  if (!inside) reportIndexFault(word, n, id, vocabulary);
-  keys[n] = static_cast<uint32_t>(inside && id != padding ? id : vocabulary);
-  places[n] = n;
-}
-
-// starts[v]: the first sorted place of an id of v or more.
-__global__ void __launch_bounds__(kThreads) findStarts(const uint32_t* keys, uint32_t N, uint32_t vocabulary, uint32_t* starts) {
-  const uint32_t p = blockIdx.x * kThreads + threadIdx.x;
-  if (p > N) return;
-  const uint32_t from = p == 0 ? 0 : keys[p - 1] + 1, through = p == N ? vocabulary : keys[p];
-  for (uint32_t v = from; v <= through; v++) starts[v] = p;
 }
 
 // Rows of dweight: 64 threads of V columns for each of four groups, of which each takes every fourth place of the id, in their order; then the groups are added.
@@ -81,17 +61,6 @@ __global__ void __launch_bounds__(kColumns* kGroups) sumPlaces(const uint32_t* s
   store(to, out);
 }
 
-// The workspace of the backward pass.
-struct Places {
-  uint32_t *starts, *keys, *places;
-  SortScratch scratch;
-  static size_t bytes(int64_t N, int64_t vocabulary) { return static_cast<size_t>(vocabulary + 2 + 2 * N) * sizeof(uint32_t) + SortScratch::bytes(N); }
-  static Places in(void* workspace, int64_t N, int64_t vocabulary) {
-    auto* p = static_cast<uint32_t*>(workspace);
-    return {p, p + vocabulary + 2, p + vocabulary + 2 + N, SortScratch::in(p + vocabulary + 2 + 2 * N, N)};
-  }
-};
-
 }  // namespace
 
 void run(const Embedding& a, Context& context) {
@@ -111,24 +80,17 @@ void run(const Embedding& a, Context& context) {
 }
 
 size_t workspace(const EmbeddingBackward& a, const DeviceInfo&) {
-  if (!a.dweight) return 0;
-  if (a.ids.numel() >= int64_t{1} << 31 || a.dweight.sizes[0] >= int64_t{1} << 31) throw Unsupported("embeddingBackward: 2^31 ids or rows and more are not supported");
-  return Places::bytes(a.ids.numel(), a.dweight.sizes[0]);
+  return a.dweight ? Places::bytes("embeddingBackward", a.ids.numel(), a.dweight.sizes[0]) : 0;
 }
 
 void run(const EmbeddingBackward& a, Context& context) {
   if (!a.dweight) return;
-  const int64_t N = a.ids.numel(), vocabulary = a.dweight.sizes[0], C = a.dweight.sizes[1];
-  const Places p = Places::in(context.workspace(), N, vocabulary);
-  const auto n = static_cast<uint32_t>(N), rows = static_cast<uint32_t>(vocabulary);
-  const Stream stream = context.stream();
-  if (N > 0) launch<prepare>(stream, blocksFor(N, kThreads), kThreads, 0, Indices::of(a.ids), n, vocabulary, a.paddingIndex, p.keys, p.places, context.faultWord());
-  const SortedPairs sorted = sortPairs(stream, p.keys, p.places, n, rows, p.scratch);
-  launch<findStarts>(stream, blocksFor(N + 1, kThreads), kThreads, 0, sorted.keys, n, rows, p.starts);
+  const int64_t vocabulary = a.dweight.sizes[0], C = a.dweight.sizes[1];
+  const Places places = Places::sort(context, a.ids, vocabulary, a.paddingIndex);
   if (vocabulary == 0 || C == 0) return;
   dispatchFloat(a.dy.dtype, [&]<class T>() {
     const auto with = [&]<int V>() {
-      launch<sumPlaces<V, T>>(stream, dim3(rows, static_cast<unsigned>(ceilDiv(C, kColumns * V))), kColumns * kGroups, 0, p.starts, sorted.values, C, Rows<const T>::of(a.dy),
+      launch<sumPlaces<V, T>>(context.stream(), dim3(static_cast<unsigned>(vocabulary), static_cast<unsigned>(ceilDiv(C, kColumns * V))), kColumns * kGroups, 0, places.starts, places.places, C, Rows<const T>::of(a.dy),
                               Rows<float>::of(a.dweight), a.dweight.accumulate, static_cast<float>(a.scale));
     };
     if (rowsOfVectors<T, 4>(a.dy) && rowsOfVectors<float, 4>(a.dweight)) with.template operator()<4>();

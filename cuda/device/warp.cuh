@@ -1,6 +1,6 @@
 #pragma once
 // Barriers, and what the lanes of a warp tell each other. All lanes of `mask` (all 32 by default) have to come to the same call.
-#include "cuda/device/platform.cuh"
+#include "cuda/device/math.cuh"
 #ifdef WARPWEFT_SIMT
 #include "cuda/simt/collectives.hpp"
 #endif
@@ -142,10 +142,8 @@ template <unsigned kLanes = kWarp, class T> WW_DEVICE T warpSum(T v WW_AT) {
   WW_UNROLL for (unsigned flip = kLanes / 2; flip > 0; flip /= 2) v += shuffleXor(v, flip, kAllLanes WW_PASS);
   return v;
 }
-template <class T> WW_DEVICE T larger(T a, T b) { return a != a || a > b ? a : b; }
-template <class T> WW_DEVICE T smaller(T a, T b) { return a != a || a < b ? a : b; }
-template <unsigned kLanes = kWarp, class T> WW_DEVICE T warpMax(T v WW_AT) {
-  WW_UNROLL for (unsigned flip = kLanes / 2; flip > 0; flip /= 2) v = larger(v, shuffleXor(v, flip, kAllLanes WW_PASS));
+template <unsigned kLanes = kWarp> WW_DEVICE float warpMax(float v WW_AT) {
+  WW_UNROLL for (unsigned flip = kLanes / 2; flip > 0; flip /= 2) v = maximum(v, shuffleXor(v, flip, kAllLanes WW_PASS));
   return v;
 }
 

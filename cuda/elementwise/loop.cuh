@@ -12,6 +12,7 @@ inline constexpr unsigned kLoopThreads = 256;
 struct Divider {
   uint32_t divisor, factor, shift;
   static Divider of(uint32_t d) {
+    if (d == 0) d = 1;   // of a loop over nothing
     uint32_t s = 0;
     while (s < 32 && (uint64_t{1} << s) < d) s++;
     return {d, static_cast<uint32_t>((((uint64_t{1} << s) - d) << 32) / d + 1), s};

@@ -76,6 +76,8 @@ class TestContext final : public Context {
     kernel.entry->launch(&op, *this);
   }
 
+  bool reported(int64_t n) const { return faults == n; }
+
   int64_t faults = 0, faultPosition = 0, faultValue = 0, faultSize = 0;
   bool faultyInput = false;
 
