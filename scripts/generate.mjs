@@ -44,6 +44,8 @@ export interface Native {
   threads(count?: number): number
   /** Opens a device library, once a process; its devices have the indices 1, 2, … JSON: its versions, devices, and the ops that it lacks. */
   openLibrary(file: string): string
+  /** The file that a session of this process has opened; empty if none has. */
+  openedLibrary(): string
   /** What a program writes; null if it does not end well in that time. */
   runChild(milliseconds: number, program: string, ...arguments_: string[]): string | null
 

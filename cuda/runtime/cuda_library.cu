@@ -21,8 +21,8 @@ const char* message(cudaError_t error) {
 
 // CUDA's numbers of the devices that can be used, in CUDA's order.
 std::vector<int>& usable() {
-  static std::vector<int> ordinals;
-  return ordinals;
+  static auto* ordinals = new std::vector<int>;   // threads may run past static destructors
+  return *ordinals;
 }
 
 // Events are made once and used again.
@@ -32,7 +32,7 @@ struct Events {
   cudaStream_t streams[16] = {};
 };
 Events& events() {
-  static auto* all = new Events;   // threads may run past static destructors
+  static auto* all = new Events;
   return *all;
 }
 
@@ -128,6 +128,7 @@ void release(int device, void* p) {
 
 void* reserveHost(size_t bytes) {
   void* p = nullptr;
+  if (select(0)) return nullptr;   // whichever device: the memory is every device's
   if (cudaHostAlloc(&p, bytes, cudaHostAllocPortable) == cudaSuccess) return p;
   cudaGetLastError();
   return nullptr;

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "cuda/runtime/library.hpp"
+#include "cuda/simt/machine.hpp"
 
 namespace warpweft::cuda {
 namespace {
@@ -50,23 +51,23 @@ void Context::upload(void* target, const void* source, size_t bytes) { std::memc
 namespace driver {
 
 const char* kind() { return "simt"; }
-const char* unsupportedArch() {
-  const int64_t arch = setting("WARPWEFT_SIMT_ARCH", 80);
-  return arch == 80 || arch == 90 || arch == 120 ? nullptr : text("WARPWEFT_SIMT_ARCH is %s, expected 80, 90 or 120", std::getenv("WARPWEFT_SIMT_ARCH"));
-}
 int count(const char** why) {
-  *why = unsupportedArch();
-  return *why ? 0 : static_cast<int>(std::min<int64_t>(setting("WARPWEFT_SIMT_DEVICES", 2), kMaxDevices));
+  try {
+    simt::architecture();
+  } catch (const std::exception& error) {
+    *why = text("%s", error.what());
+    return 0;
+  }
+  return static_cast<int>(std::min<int64_t>(setting("WARPWEFT_SIMT_DEVICES", 2), kMaxDevices));
 }
 const char* versions() { return "emulator, all kernels run on the CPU"; }
 
 const char* info(int, DeviceInfo* info) {
-  const int32_t arch = static_cast<int32_t>(setting("WARPWEFT_SIMT_ARCH", 80));
   *info = {};
   std::strcpy(info->name, "emulated GPU");
-  info->capability = arch;
+  info->capability = simt::architecture();
   info->multiprocessors = 4;
-  info->sharedPerBlock = (arch == 80 ? 163 : arch == 90 ? 227 : 99) * 1024;   // what a block may opt in to: CUDA programming guide, compute capabilities
+  info->sharedPerBlock = simt::sharedMemoryLimit();
   info->memory = setting("WARPWEFT_SIMT_MEMORY", int64_t{4} << 30);
   return nullptr;
 }

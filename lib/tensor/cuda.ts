@@ -58,6 +58,7 @@ function find(): Cuda {
   if (!existsSync(library)) return none(`WARPWEFT_CUDA=${library} is not a file, expected one, 'simt' or 'off'`)
   if (!driver) return none('no NVIDIA driver is installed')
   try {
+    if (native.openedLibrary() === library) return opened(library, false)   // the driver has answered to another thread
     const answer = native.runChild(patience, process.execPath, '-e', question, addonFile(), library)
     if (answer === null) return none(`the NVIDIA driver crashed or gave no answer within ${patience / 1000} s (asked in a process of its own). Does nvidia-smi work?`)
     const { error } = JSON.parse(answer) as { error?: string }

@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { Module } from '../nn/module.js'
+import { defaultDevice, withDevice } from '../tensor/device.js'
 import type { Metrics, TrainingData, TrainingTask } from './task.js'
 import { checkedOptions, type TrainingOptions, type TrainingSettings } from './trainingOptions.js'
 import { TrainingRun, type TrainingResult } from './trainingRun.js'

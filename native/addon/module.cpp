@@ -373,6 +373,9 @@ napi_value openLibrary(Arguments& a) {
   return toJs(a.env, std::string("{\"versions\":").append(quoted(libraryVersions())).append(",\"devices\":[").append(names).append("],\"missing\":[").append(missing).append("]}"));
 }
 
+// openedLibrary() -> the file that another session of this process has opened, or an empty text
+napi_value openedLibrary(Arguments& a) { return toJs(a.env, libraryPath()); }
+
 // runChild(milliseconds, program, ...arguments) -> what it wrote, or null if it did not end well in that time
 napi_value runChildProcess(Arguments& a) {
   std::vector<std::string> command;
@@ -410,7 +413,7 @@ const Method kMethods[] = {
     {"version", wrapped<version>}, {"overlap", wrapped<overlapOf>}, {"write", wrapped<write>}, {"transfer", wrapped<transfer>}, {"read", wrapped<read>}, {"readSync", wrapped<readSync>},
     {"fence", wrapped<fence>}, {"synchronize", wrapped<synchronize>}, {"reset", wrapped<reset>}, {"memory", wrapped<memory>}, {"resetPeak", wrapped<resetPeak>},
     {"trim", wrapped<trim>}, {"describeDevice", wrapped<describeDevice>}, {"threads", wrapped<threads>},
-    {"openLibrary", wrapped<openLibrary>}, {"runChild", wrapped<runChildProcess>},
+    {"openLibrary", wrapped<openLibrary>}, {"openedLibrary", wrapped<openedLibrary>}, {"runChild", wrapped<runChildProcess>},
 #define X(Op) {Op::name, call<Op>},
     WARPWEFT_OPS(X)
 #undef X

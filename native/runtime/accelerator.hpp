@@ -64,7 +64,8 @@ class Accelerator final : public Device {
 // Opens a library and adds its devices, once a process. Returns their number. Throws OpError ERR_DEVICE, in one line: it cannot be loaded, does not match this
 // addon, or has no device and why.
 int openDeviceLibrary(const std::string& path);
-// "driver 13.0, runtime 13.2, …" of the library that is open; empty if none is.
+// Path and "driver 13.0, runtime 13.2, …" of the library that is open; empty if none is.
+std::string libraryPath();
 std::string libraryVersions();
 
 }  // namespace warpweft

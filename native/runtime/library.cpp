@@ -45,6 +45,11 @@ int openDeviceLibrary(const std::string& path) {
   return deviceCount() - 1;
 }
 
+std::string libraryPath() {
+  const std::lock_guard lock(opening);
+  return openPath;
+}
+
 std::string libraryVersions() {
   const std::lock_guard lock(opening);
   return opened ? std::string(opened->kind) + ": " + opened->versions() : "";
