@@ -1,6 +1,6 @@
 #pragma once
 // Barriers, and what the lanes of a warp tell each other. All lanes of `mask` (all 32 by default) have to come to the same call.
-#include "cuda/device/platform.cuh"
+#include "cuda/device/math.cuh"
 #ifdef WARPWEFT_SIMT
 #include "cuda/simt/collectives.hpp"
 #endif
@@ -105,6 +105,15 @@ WW_DEVICE uint32_t lanesWithSame(uint32_t v, uint32_t mask = kAllLanes WW_AT) {
 #endif
 }
 
+WW_DEVICE unsigned bitCount(uint32_t v) {
+#ifdef WARPWEFT_SIMT
+  return static_cast<unsigned>(__builtin_popcount(v));
+#else
+  return static_cast<unsigned>(__popc(v));
+#endif
+}
+WW_DEVICE uint32_t lanesBelow() { return (1u << lane()) - 1; }
+
 // Integers over the lanes, in one instruction.
 WW_DEVICE uint32_t reduceAdd(uint32_t v, uint32_t mask = kAllLanes WW_AT) {
 #ifdef WARPWEFT_SIMT
@@ -133,10 +142,8 @@ template <unsigned kLanes = kWarp, class T> WW_DEVICE T warpSum(T v WW_AT) {
   WW_UNROLL for (unsigned flip = kLanes / 2; flip > 0; flip /= 2) v += shuffleXor(v, flip, kAllLanes WW_PASS);
   return v;
 }
-template <class T> WW_DEVICE T larger(T a, T b) { return a != a || a > b ? a : b; }
-template <class T> WW_DEVICE T smaller(T a, T b) { return a != a || a < b ? a : b; }
-template <unsigned kLanes = kWarp, class T> WW_DEVICE T warpMax(T v WW_AT) {
-  WW_UNROLL for (unsigned flip = kLanes / 2; flip > 0; flip /= 2) v = larger(v, shuffleXor(v, flip, kAllLanes WW_PASS));
+template <unsigned kLanes = kWarp> WW_DEVICE float warpMax(float v WW_AT) {
+  WW_UNROLL for (unsigned flip = kLanes / 2; flip > 0; flip /= 2) v = maximum(v, shuffleXor(v, flip, kAllLanes WW_PASS));
   return v;
 }
 
@@ -153,6 +160,18 @@ template <unsigned kThreads, class T, class F> WW_DEVICE T blockReduce(T v, T* s
     WW_UNROLL for (unsigned flip = kWarps / 2; flip > 0; flip /= 2) v = combine(v, shuffleXor(v, flip, kAllLanes WW_PASS));
   }
   return v;
+}
+
+// The same for N sums at once, with two barriers for all of them. `scratch` has room for N kThreads / 32 values.
+template <unsigned kThreads, int N> WW_DEVICE void blockSums(float (&v)[N], float* scratch WW_AT) {
+  WW_UNROLL for (int n = 0; n < N; n++) v[n] = warpSum<kThreads < kWarp ? kThreads : kWarp>(v[n] WW_PASS);
+  if constexpr (kThreads > kWarp) {
+    constexpr unsigned kWarps = kThreads / kWarp;
+    barrier(WW_PASS_ALONE);
+    if (lane() == 0) WW_UNROLL for (unsigned n = 0; n < N; n++) scratch[n * kWarps + warpOfBlock()] = v[n];
+    barrier(WW_PASS_ALONE);
+    WW_UNROLL for (unsigned n = 0; n < N; n++) v[n] = warpSum<kWarps>(scratch[n * kWarps + lane() % kWarps] WW_PASS);
+  }
 }
 
 }  // namespace warpweft::cuda

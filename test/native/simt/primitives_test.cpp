@@ -70,7 +70,7 @@ template <unsigned kThreads> __global__ void reductions(const float* x, float* s
   WW_SHARED(float, scratch, [32]);
   const float v = x[threadIdx.x];
   sums[threadIdx.x] = blockReduce<kThreads>(v, scratch, [](float a, float b) { return a + b; });
-  maxima[threadIdx.x] = blockReduce<kThreads>(v, scratch, [](float a, float b) { return larger(a, b); });
+  maxima[threadIdx.x] = blockReduce<kThreads>(v, scratch, [](float a, float b) { return maximum(a, b); });
 }
 
 template <unsigned kThreads> void testReductions() {
