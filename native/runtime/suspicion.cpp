@@ -8,7 +8,7 @@
 namespace warpweft {
 namespace {
 
-bool isSound(const std::shared_ptr<Suspect>& s) { return s->state.load(std::memory_order_acquire) == Suspect::sound; }
+Suspect::State stateOf(const std::shared_ptr<Suspect>& s) { return s->state.load(std::memory_order_acquire); }
 
 // Whether every suspect of b is in a; both are sorted by number.
 bool covers(const Suspicion& a, const Suspicion& b) {
@@ -20,11 +20,19 @@ bool covers(const Suspicion& a, const Suspicion& b) {
   return true;
 }
 
+// Without those that are sound; one that is known to be faulty stands for all.
 SuspicionOf pruned(const SuspicionOf& s) {
-  if (!s || std::none_of(s->suspects.begin(), s->suspects.end(), isSound)) return s;
+  if (!s || std::all_of(s->suspects.begin(), s->suspects.end(), [](const auto& suspect) { return stateOf(suspect) == Suspect::open; })) return s;
   auto rest = std::make_shared<Suspicion>();
-  for (const auto& suspect : s->suspects)
-    if (!isSound(suspect)) rest->suspects.push_back(suspect);
+  for (const auto& suspect : s->suspects) {
+    const Suspect::State state = stateOf(suspect);
+    if (state == Suspect::faulty) {
+      if (s->suspects.size() == 1) return s;
+      rest->suspects = {suspect};
+      return rest;
+    }
+    if (state == Suspect::open) rest->suspects.push_back(suspect);
+  }
   return rest->suspects.empty() ? nullptr : rest;
 }
 
@@ -45,7 +53,7 @@ SuspicionOf joined(const SuspicionOf& x, const SuspicionOf& y) {
 }
 
 bool isFaulty(const SuspicionOf& s) {
-  return s && std::any_of(s->suspects.begin(), s->suspects.end(), [](const auto& suspect) { return suspect->state.load(std::memory_order_acquire) == Suspect::faulty; });
+  return s && std::any_of(s->suspects.begin(), s->suspects.end(), [](const auto& suspect) { return stateOf(suspect) == Suspect::faulty; });
 }
 
 std::shared_ptr<Suspect> SuspectRing::take(const char* op, Session* session, bool& dirty) {

@@ -27,7 +27,7 @@ struct Suspect {
 struct Suspicion : Fault { std::vector<std::shared_ptr<Suspect>> suspects; };
 using SuspicionOf = std::shared_ptr<const Suspicion>;
 
-// Those of both that are not known to be sound; null if there are none. Makes a new list only where neither will do.
+// Those of both that are not known to be sound, or one that is known to be faulty; null if there are none. Makes a new list only where neither will do.
 SuspicionOf joined(const SuspicionOf& a, const SuspicionOf& b);
 // Whether the fault of a suspect is known already.
 bool isFaulty(const SuspicionOf& s);
