@@ -18,6 +18,8 @@ export class RotaryPositions extends Module {
   private cos: Tensor | undefined
   private sin: Tensor | undefined
   private frequencies: Float64Array | undefined
+  /** The length that the frequencies are for. */
+  private end = 0
 
   /** @param headDim D @throws ConfigError if the coordinates that turn are no pairs */
   constructor(private readonly rope: RopeParameters, headDim: number, private readonly interleaved = false) {
@@ -36,19 +38,18 @@ export class RotaryPositions extends Module {
    */
   at(start: number | Tensor, end: number): Turn {
     const positions = typeof start === 'number' ? start : contiguous(start)
-    let tables: { cos: Tensor, sin: Tensor } | undefined
     return x => {
-      const { cos, sin } = tables ??= this.table(end, x.device)
+      const { cos, sin } = this.table(end, x.device)   // asked for at each use: a layer that is recomputed may come after a longer sequence has made the table anew
       return rotary(x, cos, sin, { positions, interleaved: this.interleaved })
     }
   }
 
   private table(end: number, device: Device): { cos: Tensor, sin: Tensor } {
     const held = this.cos?.device === device ? this.cos.shape[0]! : 0
-    // Every step of a generation comes here: only these two kinds have other frequencies for another length.
-    if (this.cos && held >= end && !['dynamic', 'longrope'].includes(this.rope.type)) return { cos: this.cos, sin: this.sin! }
+    // Every layer of every step comes here: only these two kinds have other frequencies for another length.
+    if (this.cos?.device === device && held >= end && (end === this.end || !['dynamic', 'longrope'].includes(this.rope.type))) return { cos: this.cos, sin: this.sin! }
     const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end)
-    if (!this.cos || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
+    if (!this.cos || this.cos.device !== device || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
       const length = Math.max(end, held < end ? 2 * held : held, 64)
       this.cos?.dispose()
       this.sin?.dispose()
@@ -56,6 +57,7 @@ export class RotaryPositions extends Module {
       this.sin = this.values(length, frequencies, device, angle => scale * Math.sin(angle))
       this.frequencies = frequencies
     }
+    this.end = end
     return { cos: this.cos, sin: this.sin! }
   }
 
