@@ -7,13 +7,14 @@ import { answerSignals } from './atWork.js'
 import { bench } from './bench.js'
 import { demo } from './demo.js'
 import { doctor } from './doctor.js'
+import { download } from './download.js'
 import { evaluate } from './evaluate.js'
 import { inFlags } from './inFlags.js'
 import { info } from './info.js'
 import { train } from './train.js'
 import { translate } from './translate.js'
 
-export const commands: Readonly<Record<string, Command>> = { demo, train, translate, evaluate, info, doctor, bench }
+export const commands: Readonly<Record<string, Command>> = { demo, train, translate, evaluate, download, info, doctor, bench }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 

@@ -1,4 +1,4 @@
-import { loadModel } from '../train/modelDirectory.js'
+import { loadModel } from '../hub/modelDirectory.js'
 import type { Command } from './arguments.js'
 import { atWork } from './atWork.js'
 

@@ -1,7 +1,7 @@
 import { CheckpointError, ConfigError } from '../errors.js'
 import { Transformer } from '../models/transformer.js'
 import type { Tokenizer } from '../text/tokenizer.js'
-import { loadModel } from '../train/modelDirectory.js'
+import { loadModel } from '../hub/modelDirectory.js'
 
 /** A model directory that can translate. @throws CheckpointError, ConfigError with what is missing */
 export async function translationModel(directory: string): Promise<{ model: Transformer, tokenizer: Tokenizer }> {

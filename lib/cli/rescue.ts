@@ -3,7 +3,7 @@ import { homedir, tmpdir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { CheckpointError } from '../errors.js'
 import { makeFolder } from '../io/folders.js'
-import { checkpointName } from '../train/checkpointList.js'
+import { checkpointName } from '../io/checkpointList.js'
 import type { Trainer } from '../train/trainer.js'
 import { stillInMemory } from '../train/trainingRun.js'
 

@@ -11,8 +11,10 @@ import { linear } from '../ops/linear.js'
 import { reshape, split, transpose } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { CausalLanguageModel, type DecoderStep } from './causalLanguageModel.js'
-import type { PretrainedConfig } from './configuration.js'
+import { CausalLanguageModel } from './causalLanguageModel.js'
+import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { Decoder, type DecoderStep } from './decoder.js'
+import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** GPT-2's configuration under the names of its `config.json`. */
 export interface GPT2Config {
@@ -35,7 +37,15 @@ const defaults: GPT2Config = {
   attn_pdrop: 0.1, layer_norm_epsilon: 1e-5, initializer_range: 0.02,
 }
 
-const activationNames: Record<string, Activation> = { gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu' }
+/** Variations of GPT-2 that compute something else and are not built. */
+const usual = { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false, add_cross_attention: false, tie_word_embeddings: true, quantization_config: null }
+
+function complete(config: PretrainedConfig): GPT2Config & PretrainedConfig {
+  const c = completed('GPT2', config, defaults, usual)
+  checkSizes('GPT2', c, 'vocab_size', 'n_positions', 'n_embd', 'n_layer', 'n_head')
+  if (c.n_embd % c.n_head !== 0) throw new ConfigError(`GPT2: n_embd ${c.n_embd} is not a multiple of n_head ${c.n_head}`)
+  return c
+}
 
 type PaddingMask = Pick<AttentionOptions, 'keyPadding'>
 
@@ -83,7 +93,7 @@ class MLP extends Module {
     this.c_proj = new Conv1D(F, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer))
   }
 
-  forward(x: Tensor): Tensor { return this.c_proj.forward(this.c_fc.forward(x, activationNames[this.c.activation_function]!)) }
+  forward(x: Tensor): Tensor { return this.c_proj.forward(this.c_fc.forward(x, activationOf('GPT2', 'activation_function', this.c.activation_function))) }
 }
 
 class Block extends Module {
@@ -109,44 +119,59 @@ class Block extends Module {
   }
 }
 
-class Decoder extends Module {
+/** The layers of GPT-2. */
+export class GPT2Model extends Decoder {
+  readonly config: GPT2Config & PretrainedConfig
   readonly wte: Embedding
   readonly wpe: LearnedPositions
   readonly h: Block[]
   readonly ln_f: LayerNorm
 
-  constructor(c: GPT2Config) {
+  /** @throws ConfigError for what is not known or does not fit */
+  constructor(config: Partial<GPT2Config> & PretrainedConfig = {}) {
     super()
+    const c = this.config = complete(config)
     this.wte = new Embedding(c.vocab_size, c.n_embd, { initialization: { kind: 'normal', std: c.initializer_range } })
     this.wpe = new LearnedPositions(c.n_positions, c.n_embd, c.initializer_range)
     this.h = Array.from({ length: c.n_layer }, () => new Block(c))
     this.ln_f = new LayerNorm(c.n_embd, { eps: c.layer_norm_epsilon })
   }
+
+  get vocabSize(): number { return this.config.vocab_size }
+  get width(): number { return this.config.n_embd }
+  get layerCount(): number { return this.config.n_layer }
+  get maxPositions(): number { return this.config.n_positions }
+
+  protected hidden(ids: Tensor, step: DecoderStep): Tensor {
+    const mask = step.keyPadding && { keyPadding: step.keyPadding }
+    const x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(this.wpe.forward(this.wte.forward(ids), step.start))
+    return this.ln_f.forward(this.through(this.h, x, step, (block, y, cache) => block.forward(y, cache, mask)))
+  }
 }
 
 /** GPT-2 (Radford et al. 2019): a pre-norm decoder, learned positions, GELU (tanh), output tied to the token embedding. */
 export class GPT2 extends CausalLanguageModel {
-  readonly config: GPT2Config
-  readonly transformer: Decoder
+  readonly config: GPT2Config & PretrainedConfig
+  readonly transformer: GPT2Model
 
+  /** @throws ConfigError for what is not known or does not fit */
   constructor(config: Partial<GPT2Config> & PretrainedConfig = {}) {
     super()
-    const c = this.config = { ...defaults, ...config }
-    if (c.n_embd % c.n_head !== 0) throw new ConfigError(`GPT2: n_embd ${c.n_embd} is not a multiple of n_head ${c.n_head}`)
-    if (!(c.activation_function in activationNames))
-      throw new ConfigError(`GPT2: activation_function '${c.activation_function}' is not known, expected one of: ${Object.keys(activationNames).join(', ')}`)
-    this.transformer = new Decoder(c)
+    this.transformer = new GPT2Model(config)
+    this.config = this.transformer.config
   }
 
-  get vocabSize(): number { return this.config.vocab_size }
-  get maxPositions(): number { return this.config.n_positions }
-  protected get layerCount(): number { return this.config.n_layer }
-
-  protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { wte, wpe, h, ln_f } = this.transformer, mask = step.keyPadding && { keyPadding: step.keyPadding }
-    const x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(wpe.forward(wte.forward(ids), step.start))
-    return ln_f.forward(this.through(h, x, step, (block, y, cache) => block.forward(y, cache, mask)))
-  }
-
+  get decoder(): GPT2Model { return this.transformer }
   protected project(x: Tensor): Tensor { return linear(x, this.transformer.wte.weight) }
 }
+
+const configuration = ({ config }: GPT2 | GPT2Model): PretrainedConfig => ({ ...config, n_ctx: config.n_positions, tie_word_embeddings: true })
+const causalMask = /(^|\.)attn\.(masked_)?bias$/   // which old files hold
+
+export const gpt2Classes: readonly PretrainedClass[] = [
+  pretrainedClass({
+    architecture: 'GPT2LMHeadModel', modelType: 'gpt2', task: 'causal-lm', prefix: 'transformer', Model: GPT2, config: configuration, ignored: causalMask,
+    tied: () => ({ 'lm_head.weight': 'transformer.wte.weight' }),
+  }),
+  pretrainedClass({ architecture: 'GPT2Model', modelType: 'gpt2', task: 'base', prefix: 'transformer', Model: GPT2Model, config: configuration, ignored: causalMask }),
+]

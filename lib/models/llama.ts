@@ -9,8 +9,10 @@ import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { CausalLanguageModel, type DecoderStep } from './causalLanguageModel.js'
+import { CausalLanguageModel } from './causalLanguageModel.js'
 import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { Decoder, type DecoderStep } from './decoder.js'
+import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** The kin of LLaMA that differ in biases, windows and norms of heads alone. */
 export type LlamaType = 'llama' | 'mistral' | 'qwen2' | 'qwen3'
@@ -107,16 +109,36 @@ class Layer extends Module {
   }
 }
 
-class Decoder extends Module {
+/** The layers of LLaMA and its kin. */
+export class LlamaModel extends Decoder {
+  readonly config: LlamaConfig & PretrainedConfig
   readonly embed_tokens: Embedding
   readonly layers: Layer[]
   readonly norm: RMSNorm
+  private readonly rope: RopeParameters
+  private readonly rotary: RotaryPositions
 
-  constructor(c: LlamaConfig) {
+  /** @throws ConfigError for what is not known or does not fit */
+  constructor(config: Partial<LlamaConfig> & PretrainedConfig = {}) {
     super()
+    const c = this.config = complete(config)
     this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range } })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => new Layer(c, i))
     this.norm = new RMSNorm(c.hidden_size, { eps: c.rms_norm_eps })
+    this.rope = ropeParameters(c.model_type, c)
+    this.rotary = new RotaryPositions(this.rope, c.head_dim)
+  }
+
+  get vocabSize(): number { return this.config.vocab_size }
+  get width(): number { return this.config.hidden_size }
+  get layerCount(): number { return this.config.num_hidden_layers }
+  /** What it was trained for; 'dynamic' positions stretch with the sequence. */
+  get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
+
+  protected hidden(ids: Tensor, step: DecoderStep): Tensor {
+    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
+    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) }))
+    return this.norm.forward(x)
   }
 }
 
@@ -126,31 +148,34 @@ class Decoder extends Module {
  */
 export class Llama extends CausalLanguageModel {
   readonly config: LlamaConfig & PretrainedConfig
-  readonly model: Decoder
+  readonly model: LlamaModel
   readonly lm_head: Linear | undefined
-  private readonly rope: RopeParameters
-  private readonly rotary: RotaryPositions
 
   /** @throws ConfigError for what is not known or does not fit */
   constructor(config: Partial<LlamaConfig> & PretrainedConfig = {}) {
     super()
-    const c = this.config = complete(config)
-    this.model = new Decoder(c)
+    this.model = new LlamaModel(config)
+    const c = this.config = this.model.config
     this.lm_head = c.tie_word_embeddings ? undefined : new Linear(c.hidden_size, c.vocab_size, { bias: false, initialization: { kind: 'normal', std: c.initializer_range } })
-    this.rope = ropeParameters(c.model_type, c)
-    this.rotary = new RotaryPositions(this.rope, c.head_dim)
   }
 
-  get vocabSize(): number { return this.config.vocab_size }
-  /** What it was trained for; 'dynamic' positions stretch with the sequence. */
-  get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
-  protected get layerCount(): number { return this.config.num_hidden_layers }
-
-  protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { embed_tokens, layers, norm } = this.model, { keyPadding } = step
-    const turn = this.rotary.at(step.start, step.end)
-    return norm.forward(this.through(layers, embed_tokens.forward(ids), step, (layer, x, cache) => layer.forward(x, { turn, cache, ...(keyPadding ? { keyPadding } : {}) })))
-  }
-
+  get decoder(): LlamaModel { return this.model }
   protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.embed_tokens.weight) }
 }
+
+/** config.json: a key that its family does not have would make another model of it; to transformers a Mistral with layer_types is a Ministral. */
+function configuration({ layer_types, use_sliding_window, max_window_layers, sliding_window, ...config }: LlamaConfig & PretrainedConfig): PretrainedConfig {
+  if (config.model_type === 'llama') return config
+  if (config.model_type === 'mistral') return { ...config, sliding_window }
+  return { ...config, sliding_window, use_sliding_window, max_window_layers, ...(layer_types ? { layer_types } : {}) }
+}
+
+const inOldFiles = /(^|\.)rotary_emb\.inv_freq$/
+
+export const llamaClasses: readonly PretrainedClass[] = ([['llama', 'Llama'], ['mistral', 'Mistral'], ['qwen2', 'Qwen2'], ['qwen3', 'Qwen3']] as const).flatMap(([modelType, name]) => [
+  pretrainedClass({
+    architecture: `${name}ForCausalLM`, modelType, task: 'causal-lm', prefix: 'model', Model: Llama, config: model => configuration(model.config), ignored: inOldFiles,
+    tied: model => model.lm_head ? {} : { 'lm_head.weight': 'model.embed_tokens.weight' },
+  }),
+  pretrainedClass({ architecture: `${name}Model`, modelType, task: 'base', prefix: 'model', Model: LlamaModel, config: model => configuration(model.config), ignored: inOldFiles }),
+])

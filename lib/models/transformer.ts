@@ -13,6 +13,7 @@ import { linear } from '../ops/linear.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import type { PretrainedClass } from './pretrained.js'
 
 /** The encoder-decoder of "Attention Is All You Need" (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762), and its usual variations. */
 export interface TransformerConfig {
@@ -193,3 +194,11 @@ export class Transformer extends Module implements GenerativeModel {
     return this.generator ? this.generator.forward(y) : linear(y, (this.target_embedding ?? this.embedding).weight)
   }
 }
+
+export const transformerClasses: readonly PretrainedClass[] = [{
+  architecture: 'Transformer', modelType: 'warpweft-transformer', task: 'seq2seq-lm', prefix: '',
+  is: model => model instanceof Transformer,
+  create: config => new Transformer(config as unknown as TransformerOptions),
+  config: model => ({ ...(model as Transformer).config }),
+  nameOf: name => name,
+}]

@@ -1,6 +1,6 @@
 import { generator } from '../tensor/random.js'
 import { native } from '../tensor/native.js'
-import { cpu } from '../tensor/device.js'
+import { defaultDevice } from '../tensor/device.js'
 import { dtypeId } from '../tensor/dtype.js'
 import { sizeOf, Tensor } from '../tensor/tensor.js'
 import { Random } from '../data/random.js'
@@ -53,20 +53,68 @@ function stream(): Random {
   return new Random(seed, 'initialization', index)
 }
 
+let drawing = true
+
+/**
+ * Makes modules whose parameters have no values yet: for those that are about to be loaded. Each has to be filled, or drawn by `drawMissing`.
+ * @param create synchronous
+ */
+export function withoutValues<T>(create: () => T): T {
+  const before = drawing
+  drawing = false
+  try {
+    return create()
+  } finally {
+    drawing = before
+  }
+}
+
 /** A trainable float32 tensor that belongs to its module: no scope frees it. Assign it to a property of a Module and it is found by name. */
 export class Parameter extends Tensor {
+  /** How the values are to be drawn that `withoutValues` has left out. */
+  private awaited: Initialization | undefined
+
   /** @param shape sizes @param initialization its first values, drawn from the generator that `manualSeed` seeds, or the values themselves */
   constructor(shape: readonly number[], initialization: Initialization | Float32Array) {
-    super(native.alloc(dtypeId('float32'), cpu.index, shape.length, ...shape), [...shape], 'float32', cpu)
+    const device = defaultDevice()
+    super(native.alloc(dtypeId('float32'), device.index, shape.length, ...shape), [...shape], 'float32', device)
     this.keep()
     this.requiresGrad = true
-    const values = initialization instanceof Float32Array ? initialization : initialValues(shape, initialization, stream())
-    native.write(this.raw, values)
+    if (initialization instanceof Float32Array) native.write(this.raw, initialization)
+    else this.initialize(initialization)
   }
 
   /** Draws the values anew. */
-  initialize(how: Initialization): void { native.write(this.handle, initialValues(this.shape, how, stream())) }
+  initialize(how: Initialization): void {
+    this.awaited = drawing ? undefined : how
+    if (drawing) native.write(this.handle, initialValues(this.shape, how, stream()))
+  }
+
+  /** Draws the values that `withoutValues` has left out, unless there are others by now. */
+  drawMissing(): void {
+    if (this.awaited) this.initialize(this.awaited)
+  }
 
   /** Replaces the values. @throws ShapeError if their number differs */
-  assign(values: Float32Array): void { native.write(this.handle, values) }
+  assign(values: Float32Array): void {
+    native.write(this.handle, values)
+    this.awaited = undefined
+  }
+
+  /** Replaces the values from element `from` on, so that whoever reads a file need not hold all of them. @param bits of elements of `dtype` */
+  assignPart(from: number, bits: Float32Array | Uint16Array, dtype: 'float32' | 'float16' | 'bfloat16'): void {
+    const place = native.view(this.handle, from, 1, bits.length, 1)
+    try {
+      if (dtype === 'float32') native.write(place, bits)
+      else {
+        const part = native.alloc(dtypeId(dtype), this.device.index, 1, bits.length)
+        native.write(part, bits)
+        native.copy(part, place)
+        native.destroy(part)
+      }
+    } finally {
+      native.destroy(place)
+    }
+    this.awaited = undefined
+  }
 }

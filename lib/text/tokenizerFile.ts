@@ -3,26 +3,29 @@ import { dirname, join } from 'node:path'
 import { TokenizerError } from '../errors.js'
 import { makeFolder } from '../io/folders.js'
 import { isObject, type Json } from './jsonFields.js'
+import { fromVocabularyFiles } from './vocabularyFiles.js'
 
 /** What a model directory says about its tokenizer: tokenizer.json, and tokenizer_config.json where there is one. */
 export interface TokenizerFiles { json: unknown, config: Json }
 
 /**
- * @param path a tokenizer.json, or a directory that holds one
+ * @param path a tokenizer.json, or a directory that holds one, or vocabulary files that amount to one
  * @throws TokenizerError if there is none, or it is not JSON
  */
 export async function readTokenizerFiles(path: string): Promise<TokenizerFiles> {
   const directory = await isDirectory(path)
-  const file = directory ? join(path, 'tokenizer.json') : path
+  const file = directory ? join(path, 'tokenizer.json') : path, config = await readConfig(join(directory ? path : dirname(path), 'tokenizer_config.json'))
   let text: string
   try {
     text = await readFile(file, 'utf8')
   } catch (cause) {
+    const json = directory && (cause as NodeJS.ErrnoException).code === 'ENOENT' ? await fromVocabularyFiles(path, config) : undefined
+    if (json) return { json, config }
     const what = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message
     throw new TokenizerError(`${file} cannot be read: ${what}. Give the path of a tokenizer.json or of a directory that holds one; `
       + 'other formats (vocab.txt, *.model) have to be converted first.', { cause })
   }
-  return { json: parsed(text, file), config: await readConfig(join(directory ? path : dirname(path), 'tokenizer_config.json')) }
+  return { json: parsed(text, file), config }
 }
 
 /**

@@ -4,7 +4,7 @@ import { CheckpointError, ConfigError } from '../errors.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
 import { openSafetensors, saveSafetensors } from '../io/safetensorsShards.js'
 import type { TensorReader } from '../io/safetensors.js'
-import { sameShape } from './weights.js'
+import { sameShape } from '../hub/weights.js'
 
 /** Values by name, as `Module.loadStateDict` takes them. */
 export type AveragedWeights = Map<string, { shape: readonly number[], data: Float32Array }>

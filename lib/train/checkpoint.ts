@@ -10,12 +10,11 @@ import type { Module } from '../nn/module.js'
 import type { ExponentialMovingAverage } from '../optim/ema.js'
 import type { MetricScheduleState } from '../optim/schedules/metricSchedules.js'
 import type { BestState } from './bestMetric.js'
-import { listedCheckpoints } from './checkpointList.js'
+import { listedCheckpoints } from '../io/checkpointList.js'
 import type { WindowState } from './logWindow.js'
-import { writeModel } from './modelDirectory.js'
+import { type SavedTokenizer, writeModel } from '../hub/modelDirectory.js'
 import type { AnyOptimizer } from './optimization.js'
-import type { SavedTokenizer } from './task.js'
-import { allValues, loadParameters, tensorsToSave } from './weights.js'
+import { allValues, loadParameters, tensorsToSave } from '../hub/weights.js'
 
 /** `trainer_state.json`: all of a training's state that is not a tensor. */
 export interface TrainerState {

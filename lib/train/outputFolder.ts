@@ -5,7 +5,7 @@ import { makeFolder, requireWritableFolder } from '../io/folders.js'
 import { ioError } from '../io/ioError.js'
 import { cleanLeftovers, temporaryBeside } from '../io/leftovers.js'
 import type { Module } from '../nn/module.js'
-import { listedCheckpoints, removeCheckpoint, type ListedCheckpoint } from './checkpointList.js'
+import { listedCheckpoints, removeCheckpoint, type ListedCheckpoint } from '../io/checkpointList.js'
 import type { TrainingSettings } from './trainingOptions.js'
 
 export interface OutputFolderUse {

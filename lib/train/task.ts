@@ -1,4 +1,5 @@
 import { DataError } from '../errors.js'
+import type { SavedTokenizer } from '../hub/modelDirectory.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { TrainingSettings } from './trainingOptions.js'
@@ -16,9 +17,6 @@ export interface BatchSource<Batch> {
   /** Goes on with the batch that followed `state()`. */
   restore(state: unknown): void
 }
-
-/** What a checkpoint needs of a tokenizer: to write its files into a folder. */
-export interface SavedTokenizer { save(directory: string): Promise<void> }
 
 /** Values by name, as `{ loss, perplexity, bleu }`. */
 export type Metrics = Readonly<Record<string, number>>

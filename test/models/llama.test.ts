@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { backward } from '#lib/autograd/backward.js'
 import { ConfigError } from '#lib/errors.js'
-import { Llama, type LlamaConfig } from '#lib/models/llama.js'
+import { Llama, type LlamaConfig, LlamaModel } from '#lib/models/llama.js'
 import { ropeFrequencies, ropeParameters } from '#lib/nn/rope.js'
 import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
-import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 
 const small = { vocab_size: 23, hidden_size: 16, intermediate_size: 20, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 32, initializer_range: 0.3 }
 const make = (options: Partial<LlamaConfig> & Record<string, unknown> = {}): Llama => { manualSeed(1); return new Llama({ ...small, ...options }) }
@@ -61,6 +61,22 @@ describe('Llama', () => {
     expect(gradients[1]).toEqual(gradients[0])
   })
 
+  test('recomputed layers find the positions of their own pass, though a longer one has come since', () => {
+    const gradients = [false, true].map(longer => {
+      const model = make({ max_position_embeddings: 4, rope_parameters: { rope_type: 'dynamic', factor: 2 } })
+      model.activationCheckpointing = true
+      scope(() => {
+        const loss = model.loss({ ids: ids([1, 2, 3, 4, 5, 6]), labels: ids([2, 3, 4, 5, 6, -100]) })
+        if (longer) noGrad(() => model.forward(ids(Array.from({ length: 80 }, (_, i) => i % 23))))
+        backward(loss)
+      })
+      const found = model.parameters().map(p => Array.from(p.grad!.dataSync() as Float32Array))
+      model.dispose()
+      return found
+    })
+    expect(gradients[1]).toEqual(gradients[0])
+  })
+
   test.each<[string, Record<string, unknown>, RegExp]>([
     ['heads that cannot be shared', { num_key_value_heads: 3 }, /4 heads of queries cannot share 3/],
     ['a width that the heads do not divide', { hidden_size: 18 }, /head_dim is 4.5/],
@@ -91,6 +107,19 @@ describe('a directory', () => {
     expect(config['model_type']).toBe(model.config.model_type)
     expect(Object.keys(config).filter(key => /window|layer_types/.test(key))).toEqual(
       { llama: [], mistral: ['sliding_window'] }[model.config.model_type as string] ?? ['sliding_window', 'use_sliding_window', 'max_window_layers'])
+    model.dispose()
+    loaded.dispose()
+  })
+
+  test('holds the layers alone, without the prefix that they have in a model', async () => {
+    manualSeed(2)
+    const model = new LlamaModel(small)
+    await saveModel(join(folder, 'layers'), model)
+    const { model: loaded, config } = await loadModel(join(folder, 'layers'))
+    expect(config['architectures']).toEqual(['LlamaModel'])
+    expect(loaded).toBeInstanceOf(LlamaModel)
+    expect([...loaded.stateDict().keys()]).toContain('layers.0.self_attn.q_proj.weight')
+    expect(loaded.parameters().map(p => Array.from(p.dataSync() as Float32Array))).toEqual(model.parameters().map(p => Array.from(p.dataSync() as Float32Array)))
     model.dispose()
     loaded.dispose()
   })

@@ -3,12 +3,8 @@ import { tensor } from '#lib/tensor/create.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 import type { Case } from './case.js'
 
-/** A model of a case, and how the case's inputs become outputs and a loss. */
-export interface Adapter {
-  model: Module
-  /** Named outputs of the forward pass and, under `loss`, the loss to go backward from. */
-  run(): Record<string, Tensor>
-}
+/** Named outputs of a model for the inputs of a case and, where the case has one, under `loss`, the loss to go backward from. */
+export type Run<M extends Module> = (c: Case, model: M) => Record<string, Tensor>
 
 export function ids(c: Case, name: string): Tensor {
   const input = c.inputs.get(name)

@@ -1,27 +1,21 @@
 import type { CausalLanguageModel } from '#lib/models/causalLanguageModel.js'
-import type { PretrainedConfig } from '#lib/models/configuration.js'
-import { GPT2 } from '#lib/models/gpt2.js'
-import { Llama } from '#lib/models/llama.js'
+import type { Decoder } from '#lib/models/decoder.js'
 import { crossEntropy } from '#lib/ops/crossEntropy.js'
-import { type Adapter, ids, shifted } from './adapter.js'
+import { ids, type Run, shifted } from './adapter.js'
 import type { Case } from './case.js'
 
+const inputsOf = (c: Case) => ({ attentionMask: c.inputs.has('attention_mask') ? ids(c, 'attention_mask') : undefined })
+
 /** How a causal model is run, whatever its family. */
-const causal = (Model: new (config: PretrainedConfig) => CausalLanguageModel) => (c: Case): Adapter => {
-  const model = new Model(c.config)
-  return {
-    model,
-    run() {
-      const logits = model.forward(ids(c, 'input_ids'), { attentionMask: c.inputs.has('attention_mask') ? ids(c, 'attention_mask') : undefined })
-      return { logits, loss: crossEntropy(logits, shifted(c)) }
-    },
-  }
+const causal: Run<CausalLanguageModel> = (c, model) => {
+  const logits = model.forward(ids(c, 'input_ids'), inputsOf(c))
+  return { logits, loss: crossEntropy(logits, shifted(c)) }
 }
 
-export const causalModels: Record<string, (c: Case) => Adapter> = {
-  GPT2LMHeadModel: c => causal(GPT2)({ ...c, config: { ...c.config, resid_pdrop: 0, embd_pdrop: 0, attn_pdrop: 0 } }),
-  LlamaForCausalLM: causal(Llama),
-  MistralForCausalLM: causal(Llama),
-  Qwen2ForCausalLM: causal(Llama),
-  Qwen3ForCausalLM: causal(Llama),
+/** The layers alone. */
+const layers: Run<Decoder> = (c, model) => ({ last_hidden_state: model.forward(ids(c, 'input_ids'), inputsOf(c)) })
+
+export const causalModels: Readonly<Record<string, Run<never>>> = {
+  GPT2LMHeadModel: causal, LlamaForCausalLM: causal, MistralForCausalLM: causal, Qwen2ForCausalLM: causal, Qwen3ForCausalLM: causal,
+  GPT2Model: layers, LlamaModel: layers, MistralModel: layers, Qwen2Model: layers, Qwen3Model: layers,
 }

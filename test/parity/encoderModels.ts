@@ -1,4 +1,3 @@
-import type { Adapter } from './adapter.js'
-import type { Case } from './case.js'
+import type { Run } from './adapter.js'
 
-export const encoderModels: Record<string, (c: Case) => Adapter> = {}
+export const encoderModels: Readonly<Record<string, Run<never>>> = {}

@@ -3,26 +3,26 @@ import { autocast, scope } from '#lib/tensor/scope.js'
 import { readCase, type Case } from './case.js'
 import { compare, largest, type Comparison } from './compare.js'
 import { compareGeneration } from './generation.js'
-import { adapterFor } from './models.js'
+import { subjectOf } from './models.js'
 import { compareTrajectory } from './trajectory.js'
 
 export type Precision = 'float32' | 'bfloat16' | 'float16'
-export interface Outcome { name: string, comparisons: Comparison[] }
+export interface Outcome { name: string, architecture: string, comparisons: Comparison[] }
 
 async function compareOutputs(c: Case, precision: Precision): Promise<Comparison[]> {
-  const adapter = adapterFor(c)
-  adapter.model.eval()
+  const { model, run, nameOf } = subjectOf(c)
+  model.eval()
   const results: Comparison[] = []
   const [outputBound, gradientBound] = precision === 'float32' ? [2e-5, 1e-4] : [3e-2, 3e-2]
   const gradients = [...c.expected.keys()].filter(name => name.startsWith('grad.'))
   const largestGradient = Math.max(0, ...gradients.map(name => largest(c.expected.get(name)!.data)))
   await scope(() => autocast(precision, async () => {
-    const outputs = adapter.run()
-    backward(outputs['loss']!)
+    const outputs = run()
+    if (outputs['loss']) backward(outputs['loss'])
     for (const [name, expected] of c.expected) {
       if (name.startsWith('generate.')) continue
       if (name.startsWith('grad.')) {
-        const p = new Map(adapter.model.namedParameters({ once: false })).get(name.slice('grad.'.length))
+        const p = new Map(model.namedParameters({ once: false })).get(nameOf(name.slice('grad.'.length)))
         const bound = Math.max(gradientBound * largest(expected.data), (precision === 'float32' ? 1e-6 : 5e-3) * largestGradient)
         results.push(compare(name, p?.grad && { shape: p.shape, data: await p.grad.data() as Float32Array }, expected, bound))
       } else {
@@ -32,11 +32,11 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
     }
   }))
   if (precision === 'float32') {
-    results.push(...await compareGeneration(c, adapter.model))
+    results.push(...await compareGeneration(c, model))
     const compared = new Set(results.map(r => r.name))
     for (const name of c.expected.keys()) if (!compared.has(name)) results.push({ name, error: Infinity, bound: 0, passed: false, note: 'nothing produced it' })
   }
-  adapter.model.dispose()
+  model.dispose()
   return results
 }
 
@@ -44,5 +44,5 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
 export async function runCase(directory: string, precision: Precision): Promise<Outcome> {
   const c = await readCase(directory)
   if (c.kind !== undefined && c.kind !== 'trajectory') throw new Error(`kind '${c.kind}' is not known`)
-  return { name: c.name, comparisons: c.kind === 'trajectory' ? await compareTrajectory(c) : await compareOutputs(c, precision) }
+  return { name: c.name, architecture: c.class, comparisons: c.kind === 'trajectory' ? await compareTrajectory(c) : await compareOutputs(c, precision) }
 }

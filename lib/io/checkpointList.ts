@@ -1,7 +1,7 @@
 import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ioError, systemCode } from '../io/ioError.js'
-import { temporaryBeside } from '../io/leftovers.js'
+import { ioError, systemCode } from './ioError.js'
+import { temporaryBeside } from './leftovers.js'
 
 export interface ListedCheckpoint { readonly path: string, readonly step: number }
 

@@ -9,9 +9,10 @@ import { tensor } from '#lib/tensor/create.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
 import { Tokenizer } from '#lib/text/tokenizer.js'
-import { averageCheckpoints, loadModel, saveModel } from '#lib/train/index.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
+import { averageCheckpoints } from '#lib/train/index.js'
 import { temporaryFolder } from '../io/temporaryFolder.js'
-import { bitsOf, tinyModel } from './tinyTask.js'
+import { bitsOf, tinyModel } from '../train/tinyTask.js'
 
 const at = temporaryFolder()
 // Saves wait for the disk, which other tests use as well.
