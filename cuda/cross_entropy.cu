@@ -1,6 +1,5 @@
 #include "ops/cross_entropy.hpp"
 
-#include "cuda/norm.cuh"
 #include "cuda/row.cuh"
 #include "cuda/runtime/fault.hpp"
 

@@ -1,7 +1,7 @@
 #include "ops/embedding.hpp"
 
-#include "cuda/norm.cuh"
 #include "cuda/places.cuh"
+#include "cuda/row.cuh"
 
 namespace warpweft::cuda {
 namespace {

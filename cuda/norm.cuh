@@ -1,20 +1,9 @@
 #pragma once
 // layerNorm (kCentred) and rmsNorm. A row stays in registers between its passes, so that memory is touched once: a warp has a row of up to 1024 columns, a block
 // of 256 threads one of up to 8192. Wider rows, and rows that are not made of whole vectors, are read again for each pass (they come out of the caches).
-#include "cuda/kernel.cuh"
+#include "cuda/row.cuh"
 
 namespace warpweft::cuda {
-
-inline constexpr unsigned kRowThreads = 256;
-inline constexpr int kMostElements = 32;   // of a row, in the registers of a thread
-
-template <class T> struct Rows {
-  T* data;
-  int64_t stride;
-  template <class V> static Rows of(const V& v) { return v ? Rows{v.template as<T>(), v.rowStride()} : Rows{nullptr, 0}; }
-  WW_DEVICE explicit operator bool() const { return data != nullptr; }
-  WW_DEVICE T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
-};
 
 template <class T> struct NormForward {
   Rows<const T> x, residual;
@@ -145,18 +134,6 @@ template <class T, bool kCentred> __global__ void __launch_bounds__(kRowThreads)
     a.read(row, c, s);
     a.write(row, c, s, m.centre, rstd, -m.offset * rstd);
   }
-}
-
-// Calls body.template operator()<kElements, kThreads>() for rows of C columns in registers; false where they do not fit.
-template <class F> bool dispatchRow(int64_t C, F&& body) {
-  if (C <= 8 * kWarp) body.template operator()<8, kWarp>();
-  else if (C <= 16 * kWarp) body.template operator()<16, kWarp>();
-  else if (C <= 32 * kWarp) body.template operator()<32, kWarp>();
-  else if (C <= 8 * kRowThreads) body.template operator()<8, kRowThreads>();
-  else if (C <= 16 * kRowThreads) body.template operator()<16, kRowThreads>();
-  else if (C <= kMostElements * kRowThreads) body.template operator()<kMostElements, kRowThreads>();
-  else return false;
-  return true;
 }
 
 template <bool kCentred, class T> void launchNorm(const NormForward<T>& a, bool vectors, Stream stream) {
@@ -311,22 +288,6 @@ template <class T, bool kCentred> __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
-// out[c] = sum of partial[0 … blocks)[c]: 32 columns a block, eight threads a column, in a fixed order.
-inline constexpr unsigned kSumRows = 8;
-__global__ void __launch_bounds__(kWarp* kSumRows) inline sumPartials(const float* partial, int64_t blocks, int64_t C, float* out, bool accumulate) {
-  WW_SHARED(float, sums, [kSumRows][kWarp]);
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + lane();
-  const unsigned row = warpOfBlock();
-  float sum = 0;
-  if (c < C)
-    for (int64_t b = row; b < blocks; b += kSumRows) sum += partial[b * C + c];
-  sums[row][lane()] = sum;
-  barrier();
-  if (row != 0 || c >= C) return;
-  for (unsigned r = 1; r < kSumRows; r++) sum += sums[r][lane()];
-  out[c] = accumulate ? out[c] + sum : sum;
-}
-
 // Blocks of the backward pass, each of which leaves a row of partial sums: two for each multiprocessor, where there are rows for them.
 inline int64_t backwardBlocks(int64_t R, int64_t C, const DeviceInfo& info) {
   const int64_t rowsOfBlock = C <= kMostElements * static_cast<int64_t>(kWarp) ? kRowThreads / kWarp : 1;
@@ -340,9 +301,28 @@ template <bool kCentred, class T> void launchNormBackward(const NormBackward<T>&
   if (!vectors || !dispatchRow(a.C, rows)) launch<normBackwardWide<T, kCentred>>(stream, grid, kRowThreads, 0, a);
 }
 
-inline void launchSum(const float* partial, int64_t blocks, const Grad& to, Stream stream) {
+namespace {
+
+// out[c] = sum of partial[0 … blocks)[c]: 32 columns a block, eight threads a column, in a fixed order.
+constexpr unsigned kSumRows = 8;
+__global__ void __launch_bounds__(kWarp* kSumRows) sumPartials(const float* partial, int64_t blocks, int64_t C, float* out, bool accumulate) {
+  WW_SHARED(float, sums, [kSumRows][kWarp]);
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + lane();
+  const unsigned row = warpOfBlock();
+  float sum = 0;
+  if (c < C)
+    for (int64_t b = row; b < blocks; b += kSumRows) sum += partial[b * C + c];
+  sums[row][lane()] = sum;
+  barrier();
+  if (row != 0 || c >= C) return;
+  for (unsigned r = 1; r < kSumRows; r++) sum += sums[r][lane()];
+  out[c] = accumulate ? out[c] + sum : sum;
+}
+
+void launchSum(const float* partial, int64_t blocks, const Grad& to, Stream stream) {
   const int64_t C = to.numel();
   if (C > 0) launch<sumPartials>(stream, blocksFor(C, kWarp), kWarp * kSumRows, 0, partial, blocks, C, to.as<float>(), to.accumulate);
 }
 
+}  // namespace
 }  // namespace warpweft::cuda

@@ -2,15 +2,16 @@
 // The places of each id, in their order: what gradients of lookups add.
 #include <string>
 
-#include "cuda/runtime/fault.hpp"
 #include "cuda/sort.cuh"
+#include "cuda/runtime/fault.hpp"   // wants the device layer before it
 
 namespace warpweft::cuda {
+namespace {   // kernels that are no templates: each file has its own
 
-inline constexpr unsigned kPlaceThreads = 256;
+constexpr unsigned kPlaceThreads = 256;
 
 // What is sorted: the id of a place, or `rows` where it does not count.
-__global__ void __launch_bounds__(kPlaceThreads) inline prepareIds(Indices ids, uint32_t N, int64_t rows, int64_t ignored, uint32_t* keys, uint32_t* places, FaultWord* word) {
+__global__ void __launch_bounds__(kPlaceThreads) prepareIds(Indices ids, uint32_t N, int64_t rows, int64_t ignored, uint32_t* keys, uint32_t* places, FaultWord* word) {
   const uint32_t n = blockIdx.x * kPlaceThreads + threadIdx.x;
   if (n >= N) return;
   const int64_t id = ids[n];
@@ -21,7 +22,7 @@ __global__ void __launch_bounds__(kPlaceThreads) inline prepareIds(Indices ids, 
 }
 
 // starts[v]: the first sorted place of an id of v or more.
-__global__ void __launch_bounds__(kPlaceThreads) inline findStarts(const uint32_t* keys, uint32_t N, uint32_t rows, uint32_t* starts) {
+__global__ void __launch_bounds__(kPlaceThreads) findStarts(const uint32_t* keys, uint32_t N, uint32_t rows, uint32_t* starts) {
   const uint32_t p = blockIdx.x * kPlaceThreads + threadIdx.x;
   if (p > N) return;
   const uint32_t from = p == 0 ? 0 : keys[p - 1] + 1, through = p == N ? rows : keys[p];
@@ -50,4 +51,5 @@ struct Places {
   }
 };
 
+}  // namespace
 }  // namespace warpweft::cuda

@@ -65,7 +65,8 @@ template <class A> WW_DEVICE A joinThreads(ReduceOp op, A v, A* scratch, unsigne
 }
 
 // kept: results (y, x); reduced: the elements of one. partial: [split][results], null where nothing is split.
-template <class T>
+// kSums: sums, means and squares, of which the compiler then knows that they are additions.
+template <class T, bool kSums>
 __global__ void __launch_bounds__(kThreads) reduce(Loop<2> kept, Loop<1> reduced, ReduceOp op, unsigned across, Target y, const T* x, Total<T>* partial) {
   using A = Total<T>;
   using S = Computed<T>;
@@ -77,21 +78,29 @@ __global__ void __launch_bounds__(kThreads) reduce(Loop<2> kept, Loop<1> reduced
   A total = start<A>(op);
   if (result < kept.total) {
     kept.offsetsOfMany(result, at);
-    S sum = start<S>(op);
-    int64_t count = 0;
-    for (int64_t i = first + threadIdx.x / across; i < last; i += step) {
-      int64_t o[1];
-      reduced.offsetsOfMany(i, o);
-      S v;
-      if constexpr (kIsFloat<T>) v = toFloat(x[at[1] + o[0]]);
-      else v = static_cast<S>(x[at[1] + o[0]]);
-      sum = joined(op, sum, op == ReduceOp::sumOfSquares ? v * v : v);
-      if (++count % kStretch == 0) {
-        total = joined(op, total, static_cast<A>(sum));
-        sum = start<S>(op);
+    const ReduceOp join = kSums ? ReduceOp::sum : op;
+    for (int64_t begin = first + threadIdx.x / across; begin < last; begin += step * kStretch) {
+      const int64_t n = least(kStretch, ceilDiv(last - begin, step));
+      S sum = start<S>(join);
+      const auto add = [&](T element) {
+        S v;
+        if constexpr (kIsFloat<T>) v = toFloat(element);
+        else v = static_cast<S>(element);
+        sum = joined(join, sum, kSums && op == ReduceOp::sumOfSquares ? v * v : v);
+      };
+      if (reduced.rank <= 1) {   // the same distance from element to element: several loads under way
+        const int64_t stride = reduced.rank ? reduced.strides[0][0] : 0;
+        const T* from = x + at[1] + begin * stride;
+        WW_UNROLL_BY(8) for (int64_t k = 0; k < n; k++) add(from[k * step * stride]);
+      } else {
+        for (int64_t k = 0; k < n; k++) {
+          int64_t o[1];
+          reduced.offsetsOfMany(begin + k * step, o);
+          add(x[at[1] + o[0]]);
+        }
       }
+      total = joined(join, total, static_cast<A>(sum));
     }
-    total = joined(op, total, static_cast<A>(sum));
   }
   total = joinThreads(op, total, scratch, across);
   if (threadIdx.x >= across || result >= kept.total) return;
@@ -150,7 +159,11 @@ void run(const Reduce& a, Context& context) {
   const auto with = [&]<class T>() {
     auto* partial = p.parts > 1 ? static_cast<Total<T>*>(context.workspace()) : nullptr;
     const dim3 grid(static_cast<unsigned>(ceilDiv(p.kept.total, p.across)), static_cast<unsigned>(p.parts));
-    launch<reduce<T>>(context.stream(), grid, kThreads, 0, p.kept, p.reduced, op, p.across, y, a.x.as<const T>(), partial);
+    const auto launchWith = [&]<bool kSums>() {
+      launch<reduce<T, kSums>>(context.stream(), grid, kThreads, 0, p.kept, p.reduced, op, p.across, y, a.x.as<const T>(), partial);
+    };
+    if (op == ReduceOp::sum || op == ReduceOp::mean || op == ReduceOp::sumOfSquares) launchWith.template operator()<true>();
+    else launchWith.template operator()<false>();
     if (partial) launch<finish<Total<T>>>(context.stream(), blocksFor(p.kept.total, kThreads), kThreads, 0, p.kept, op, p.parts, y, partial);
   };
   switch (a.x.dtype) {

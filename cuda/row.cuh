@@ -1,8 +1,31 @@
 #pragma once
-// A block goes over one row of any length and any alignment: single elements up to the first whole vector, vectors, single elements after the last.
+// Rows: held in the registers of a warp or a block, or gone over by a block whatever their length and alignment.
 #include "cuda/kernel.cuh"
 
 namespace warpweft::cuda {
+
+inline constexpr unsigned kRowThreads = 256;
+inline constexpr int kMostElements = 32;   // of a row, in the registers of a thread
+
+template <class T> struct Rows {
+  T* data;
+  int64_t stride;
+  template <class V> static Rows of(const V& v) { return v ? Rows{v.template as<T>(), v.rowStride()} : Rows{nullptr, 0}; }
+  WW_DEVICE explicit operator bool() const { return data != nullptr; }
+  WW_DEVICE T* at(int64_t row, int64_t column) const { return data + row * stride + column; }
+};
+
+// Calls body.template operator()<kElements, kThreads>() for rows of C columns in registers; false where they do not fit.
+template <class F> bool dispatchRow(int64_t C, F&& body) {
+  if (C <= 8 * kWarp) body.template operator()<8, kWarp>();
+  else if (C <= 16 * kWarp) body.template operator()<16, kWarp>();
+  else if (C <= 32 * kWarp) body.template operator()<32, kWarp>();
+  else if (C <= 8 * kRowThreads) body.template operator()<8, kRowThreads>();
+  else if (C <= 16 * kRowThreads) body.template operator()<16, kRowThreads>();
+  else if (C <= kMostElements * kRowThreads) body.template operator()<kMostElements, kRowThreads>();
+  else return false;
+  return true;
+}
 
 inline constexpr float kInfinity = __builtin_huge_valf();
 
@@ -12,7 +35,7 @@ template <class T> WW_DEVICE int64_t headOf(const T* x, int64_t n) {
   return least(past ? kVector<T> - past : 0, n);
 }
 
-// Calls f(column, vector) with Vector<T, kVector<T>> or Vector<T, 1>; vectors in turn to the threads, so that a warp reads whole lines.
+// A block goes over a row: single elements up to the first whole vector, vectors, single elements after the last. Calls f(column, vector) with Vector<T, kVector<T>> or Vector<T, 1>; vectors in turn to the threads, so that a warp reads whole lines.
 template <unsigned kThreads, Cache kCache, class T, class F> WW_DEVICE void eachOfRow(const T* x, int64_t n, F&& f) {
   constexpr int V = kVector<T>;
   const int64_t head = headOf(x, n), vectors = (n - head) / V, tail = head + vectors * V;
@@ -23,14 +46,18 @@ template <unsigned kThreads, Cache kCache, class T, class F> WW_DEVICE void each
 
 // Writes a vector whose place was found in another row: at once if it is aligned there too.
 template <class T, int V> WW_DEVICE void storeAnywhere(T* to, const Vector<T, V>& v) {
-  if (V == 1 || reinterpret_cast<uintptr_t>(to) % alignof(Vector<T, V>) == 0) return store(to, v);
-  WW_UNROLL for (int i = 0; i < V; i++) to[i] = v.v[i];
+  if (reinterpret_cast<uintptr_t>(to) % alignof(Vector<T, V>) == 0) return store(to, v);
+  if constexpr (V > 1) WW_UNROLL for (int i = 0; i < V; i++) to[i] = v.v[i];
 }
 template <int V, class T> WW_DEVICE Vector<T, V> loadAnywhere(const T* from) {
-  if (V == 1 || reinterpret_cast<uintptr_t>(from) % alignof(Vector<T, V>) == 0) return load<V>(from);
-  Vector<T, V> v;
-  WW_UNROLL for (int i = 0; i < V; i++) v.v[i] = from[i];
-  return v;
+  if constexpr (V == 1) {
+    return load<1>(from);
+  } else {
+    if (reinterpret_cast<uintptr_t>(from) % alignof(Vector<T, V>) == 0) return load<V>(from);
+    Vector<T, V> v;
+    WW_UNROLL for (int i = 0; i < V; i++) v.v[i] = from[i];
+    return v;
+  }
 }
 
 // e^d for d <= 0 to within (2 + |d|) units: what is far below counts for nothing anyway. Below 2^-126 it is 0.

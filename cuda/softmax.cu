@@ -1,12 +1,11 @@
 #include "ops/softmax.hpp"
 
-#include "cuda/norm.cuh"
 #include "cuda/row.cuh"
 
 namespace warpweft::cuda {
 namespace {
 
-// Rows in registers, as in norm.cuh: memory is touched once. Columns beyond the row are -infinity, whose exponentials are 0.
+// Rows in registers, as those of the norms: memory is touched once. Columns beyond the row are -infinity, whose exponentials are 0.
 template <class T, bool kLog, int kElements, unsigned kThreads>
 __global__ void __launch_bounds__(kThreads == kWarp ? 128 : kThreads) softmaxRows(int64_t R, int64_t C, Rows<const T> x, Rows<T> y) {
   constexpr int V = kVector<T>, K = kElements / V;

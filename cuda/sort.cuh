@@ -3,8 +3,9 @@
 #include "cuda/kernel.cuh"
 
 namespace warpweft::cuda {
+namespace {   // kernels that are no templates: each file has its own
 
-inline constexpr unsigned kSortThreads = 256, kSortRounds = 4, kSortTile = kSortThreads * kSortRounds, kDigits = 256;
+constexpr unsigned kSortThreads = 256, kSortRounds = 4, kSortTile = kSortThreads * kSortRounds, kDigits = 256;
 
 struct SortedPairs { const uint32_t *keys, *values; };
 
@@ -17,7 +18,7 @@ struct SortScratch {
 };
 
 // counts[digit][tile]: how many keys of a tile have the digit.
-__global__ void __launch_bounds__(kSortThreads) inline countDigits(const uint32_t* keys, uint32_t n, unsigned shift, uint32_t* counts) {
+__global__ void __launch_bounds__(kSortThreads) countDigits(const uint32_t* keys, uint32_t n, unsigned shift, uint32_t* counts) {
   WW_SHARED(uint32_t, count, [kDigits]);
   count[threadIdx.x] = 0;
   barrier();
@@ -30,8 +31,8 @@ __global__ void __launch_bounds__(kSortThreads) inline countDigits(const uint32_
 }
 
 // Each count becomes the sum of those before it. One block: a run of counts a thread.
-inline constexpr unsigned kScanThreads = 1024;
-__global__ void __launch_bounds__(kScanThreads) inline scanCounts(uint32_t* counts, uint32_t n) {
+constexpr unsigned kScanThreads = 1024;
+__global__ void __launch_bounds__(kScanThreads) scanCounts(uint32_t* counts, uint32_t n) {
   WW_SHARED(uint32_t, warps, [kWarp]);
   const uint32_t run = (n + kScanThreads - 1) / kScanThreads, begin = threadIdx.x * run, end = begin + run < n ? begin + run : n;
   uint32_t mine = 0;
@@ -54,7 +55,7 @@ __global__ void __launch_bounds__(kScanThreads) inline scanCounts(uint32_t* coun
 
 // Moves the pairs of a tile to their places: in rounds, in each round warp after warp, in a warp lane after lane.
 __global__ void __launch_bounds__(kSortThreads)
-inline scatterPairs(const uint32_t* keys, const uint32_t* values, uint32_t n, unsigned shift, const uint32_t* starts, uint32_t* keysOut, uint32_t* valuesOut) {
+scatterPairs(const uint32_t* keys, const uint32_t* values, uint32_t n, unsigned shift, const uint32_t* starts, uint32_t* keysOut, uint32_t* valuesOut) {
   constexpr unsigned kWarps = kSortThreads / kWarp;
   WW_SHARED(uint32_t, count, [kWarps][kDigits]);
   WW_SHARED(uint32_t, start, [kDigits]);
@@ -87,7 +88,7 @@ inline scatterPairs(const uint32_t* keys, const uint32_t* values, uint32_t n, un
 }
 
 // Keys are at most `highest`. The result lies in the memory of the pairs or in the scratch.
-inline SortedPairs sortPairs(Stream stream, uint32_t* keys, uint32_t* values, uint32_t n, uint32_t highest, const SortScratch& scratch) {
+SortedPairs sortPairs(Stream stream, uint32_t* keys, uint32_t* values, uint32_t n, uint32_t highest, const SortScratch& scratch) {
   uint32_t *from = keys, *fromValues = values, *to = scratch.keys, *toValues = scratch.values;
   if (n == 0) return {from, fromValues};
   const auto tiles = static_cast<uint32_t>(SortScratch::tiles(n));
@@ -101,4 +102,5 @@ inline SortedPairs sortPairs(Stream stream, uint32_t* keys, uint32_t* values, ui
   return {from, fromValues};
 }
 
+}  // namespace
 }  // namespace warpweft::cuda

@@ -38,10 +38,13 @@
 #endif
 
 #define WW_DEVICE __device__ __forceinline__
-#define WW_UNROLL _Pragma("unroll")
 #ifdef WARPWEFT_SIMT
-#undef WW_UNROLL
 #define WW_UNROLL
+#define WW_UNROLL_BY(n)
+#else
+#define WW_PRAGMA(text) _Pragma(#text)
+#define WW_UNROLL WW_PRAGMA(unroll)
+#define WW_UNROLL_BY(n) WW_PRAGMA(unroll n)
 #endif
 
 namespace warpweft::cuda {

@@ -1,6 +1,5 @@
 #pragma once
 // Elementwise kernels over tensors of any strides: which element of each operand a thread has, and the kernel that applies a function to them.
-#include <tuple>
 #include <utility>
 
 #include "cuda/kernel.cuh"
@@ -125,11 +124,15 @@ template <class T, class V> WW_DEVICE T encoded(V v) {
 }
 
 template <int V, class T> WW_DEVICE Vector<T, V> readVector(const T* p, int64_t innerStride) {
-  if (V == 1 || innerStride != 0) return load<V, Cache::streamed>(p);
-  Vector<T, V> v;
-  const T one = *p;
-  WW_UNROLL for (int i = 0; i < V; i++) v.v[i] = one;
-  return v;
+  if constexpr (V == 1) {
+    return load<1>(p);
+  } else {
+    if (innerStride != 0) return load<V, Cache::streamed>(p);
+    Vector<T, V> v;
+    const T one = *p;
+    WW_UNROLL for (int i = 0; i < V; i++) v.v[i] = one;
+    return v;
+  }
 }
 
 template <class Y, class F, class... X> WW_DEVICE void applyToOne(const F& f, bool accumulate, Y* y, const X&... x) {
@@ -179,13 +182,13 @@ template <int V, class Y, class... X> bool vectorized(const Loop<sizeof...(X) + 
   return vectors<Y, V>(l, k, y) && (vectors<X, V>(l, ++k, x) && ...);
 }
 
+template <int V, class F, class Y, size_t... K, class... X>
+void launchPart(Stream stream, const F& f, const Loop<sizeof...(X) + 1>& part, const int64_t (&begin)[sizeof...(X) + 1], bool accumulate, std::index_sequence<K...>, Y* y, const X*... x) {
+  launch<elementwise<V, F, Y, X...>>(stream, blocksFor(ceilDiv(part.total, V), kLoopThreads), kLoopThreads, 0, f, part, accumulate, y + begin[0], x + begin[K + 1]...);
+}
 template <int V, class F, class Y, class... X> void launchElementwise(Stream stream, const F& f, const Loop<sizeof...(X) + 1>& l, bool accumulate, Y* y, const X*... x) {
   forEachPart(l, [&](const Loop<sizeof...(X) + 1>& part, const int64_t (&begin)[sizeof...(X) + 1]) {
-    [[maybe_unused]] int k = 0;
-    const std::tuple<const X*...> from{x + begin[++k]...};   // in order: braces
-    std::apply([&](const X*... p) {
-      launch<elementwise<V, F, Y, X...>>(stream, blocksFor(ceilDiv(part.total, V), kLoopThreads), kLoopThreads, 0, f, part, accumulate, y + begin[0], p...);
-    }, from);
+    launchPart<V>(stream, f, part, begin, accumulate, std::index_sequence_for<X...>{}, y, x...);
   });
 }
 

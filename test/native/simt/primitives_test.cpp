@@ -16,7 +16,7 @@ __global__ void shuffles(Shuffles* o) {
   o->up[i] = shuffleUp(i, 7);
   o->from[i] = shuffle(i, l * 3);
   o->wide[i] = shuffleXor(i + 0.5, 16);
-  o->votes[i] = ballot(l % 3 == 0);
+  o->votes[i] = cuda::ballot(l % 3 == 0);
   o->any[i] = anyOf(i == 40);
   o->all[i] = allOf(i < 40);
   o->same[i] = lanesWithSame(i / 4);
@@ -52,7 +52,7 @@ __global__ void parts(float* out) {
   if (l % 2) warpBarrier(0xAAAAAAAAu);
   out[threadIdx.x] = shuffleXor(v, 1) ;
 }
-__global__ void lastWarp(uint32_t* out) { out[threadIdx.x] = ballot(true); }
+__global__ void lastWarp(uint32_t* out) { out[threadIdx.x] = cuda::ballot(true); }
 
 void testMasks() {
   Buffer<float> o(32);
