@@ -10,17 +10,18 @@ namespace {
 // of a result lie side by side, across is 1 and neighbours read neighbours of one sum; where results do, it is 32 and neighbours have neighbouring results.
 // How the work is split depends on sizes and strides alone.
 constexpr unsigned kThreads = 256;
-constexpr int64_t kStretch = 64;         // elements that are added in float32, before double takes them
+constexpr int64_t kStretch = 16;         // elements that are added in float32, before double takes them
 constexpr int64_t kSplitElements = 16384;   // of a result, in one block
 
 template <class T> using Computed = std::conditional_t<kIsFloat<T>, float, int64_t>;    // what elements are added in
 template <class T> using Total = std::conditional_t<kIsFloat<T>, double, int64_t>;      // and these sums
 
-template <class A> WW_DEVICE A start(ReduceOp op) {
+// Of nothing. truth: elements are bool, of which max is `any` and min is `all`.
+template <class A> WW_DEVICE A start(ReduceOp op, bool truth) {
   switch (op) {
     case ReduceOp::prod: return 1;
-    case ReduceOp::max: if constexpr (std::is_same_v<A, int64_t>) return INT64_MIN; else return -static_cast<A>(__builtin_huge_val());
-    case ReduceOp::min: if constexpr (std::is_same_v<A, int64_t>) return INT64_MAX; else return static_cast<A>(__builtin_huge_val());
+    case ReduceOp::max: if constexpr (std::is_same_v<A, int64_t>) return truth ? 0 : INT64_MIN; else return -static_cast<A>(__builtin_huge_val());
+    case ReduceOp::min: if constexpr (std::is_same_v<A, int64_t>) return truth ? 1 : INT64_MAX; else return static_cast<A>(__builtin_huge_val());
     default: return 0;
   }
 }
@@ -67,7 +68,7 @@ template <class A> WW_DEVICE A joinThreads(ReduceOp op, A v, A* scratch, unsigne
 // kept: results (y, x); reduced: the elements of one. partial: [split][results], null where nothing is split.
 // kSums: sums, means and squares, of which the compiler then knows that they are additions.
 template <class T, bool kSums>
-__global__ void __launch_bounds__(kThreads) reduce(Loop<2> kept, Loop<1> reduced, ReduceOp op, unsigned across, Target y, const T* x, Total<T>* partial) {
+__global__ void __launch_bounds__(kThreads) reduce(Loop<2> kept, Loop<1> reduced, ReduceOp op, bool truth, unsigned across, Target y, const T* x, Total<T>* partial) {
   using A = Total<T>;
   using S = Computed<T>;
   WW_SHARED(A, scratch, [kThreads]);
@@ -75,13 +76,13 @@ __global__ void __launch_bounds__(kThreads) reduce(Loop<2> kept, Loop<1> reduced
   const int64_t share = ceilDiv(reduced.total, gridDim.y), first = share * blockIdx.y, last = least(first + share, reduced.total);
   const int64_t step = kThreads / across;
   int64_t at[2] = {0, 0};
-  A total = start<A>(op);
+  A total = start<A>(op, truth);
   if (result < kept.total) {
     kept.offsetsOfMany(result, at);
     const ReduceOp join = kSums ? ReduceOp::sum : op;
     for (int64_t begin = first + threadIdx.x / across; begin < last; begin += step * kStretch) {
       const int64_t n = least(kStretch, ceilDiv(last - begin, step));
-      S sum = start<S>(join);
+      S sum = start<S>(join, truth);
       const auto add = [&](T element) {
         S v;
         if constexpr (kIsFloat<T>) v = toFloat(element);
@@ -160,7 +161,7 @@ void run(const Reduce& a, Context& context) {
     auto* partial = p.parts > 1 ? static_cast<Total<T>*>(context.workspace()) : nullptr;
     const dim3 grid(static_cast<unsigned>(ceilDiv(p.kept.total, p.across)), static_cast<unsigned>(p.parts));
     const auto launchWith = [&]<bool kSums>() {
-      launch<reduce<T, kSums>>(context.stream(), grid, kThreads, 0, p.kept, p.reduced, op, p.across, y, a.x.as<const T>(), partial);
+      launch<reduce<T, kSums>>(context.stream(), grid, kThreads, 0, p.kept, p.reduced, op, a.x.dtype == DType::b8, p.across, y, a.x.as<const T>(), partial);
     };
     if (op == ReduceOp::sum || op == ReduceOp::mean || op == ReduceOp::sumOfSquares) launchWith.template operator()<true>();
     else launchWith.template operator()<false>();

@@ -93,8 +93,9 @@ template <int N> Loop<N> loopOver(const View* const (&views)[N]) {
 template <int N, class F> void forEachPart(const Loop<N>& l, F&& body, const int64_t (&begin)[N] = {}) {
   if (l.total == 0) return;
   if (l.total < int64_t{1} << 31) return body(l, begin);
-  const int outer = l.rank - 1;
-  const int64_t whole = l.sizes[outer], half = l.rank > 1 ? whole / 2 : whole / 2 / 64 * 64;   // a loop of one dimension stays aligned
+  int outer = l.rank - 1;
+  while (outer > 0 && l.sizes[outer] == 1) outer--;   // cut down to one before
+  const int64_t whole = l.sizes[outer], half = outer > 0 ? whole / 2 : whole / 2 / 64 * 64;   // the inner dimension stays aligned
   int64_t second[N];
   for (int k = 0; k < N; k++) second[k] = begin[k] + half * l.strides[k][outer];
   Loop<N> part = l;
