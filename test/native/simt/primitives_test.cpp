@@ -127,7 +127,8 @@ __global__ void shapes(uint32_t* out, int* clean) {
 #endif
   barrier();
   table[thread / 6][thread % 6] = sharedMemory<float>()[thread] = 1;
-  out[number * n + thread] = number * 1000 + thread;
+  const bool kept = table[thread / 6][thread % 6] == 1 && sharedMemory<float>()[thread] == 1;
+  out[number * n + thread] = kept ? number * 1000 + thread : 0xFFFFFFFFu;
 }
 
 void testShapes() {
