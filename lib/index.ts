@@ -9,7 +9,7 @@ export * as metrics from './eval/index.js'
 
 export * from './errors.js'
 export { arange, full, ones, tensor, type TensorData, type TensorOptions, zeros } from './tensor/create.js'
-export { cpu, Device, device, memory, type MemoryStatistics, threads } from './tensor/device.js'
+export { automaticDevice, cpu, defaultDevice, Device, device, memory, type MemoryStatistics, setDefaultDevice, threads, withDevice } from './tensor/device.js'
 export { type DType, dtypes, type TypedArray } from './tensor/dtype.js'
 export { manualSeed } from './tensor/random.js'
 export { autocast, enableGrad, noGrad, scope } from './tensor/scope.js'

@@ -30,6 +30,8 @@ export interface Native {
   /** 0: no common element, 1: the same view, 2: anything else. */
   overlap(a: Handle, b: Handle): number
   write(handle: Handle, values: NodeJS.TypedArray): void
+  /** The elements of a contiguous tensor to one of the same shape and dtype on another device. */
+  transfer(from: Handle, to: Handle): void
   read(handle: Handle, id: number): void
   readSync(handle: Handle): ArrayBuffer
   fence(device: number, id: number): void
@@ -40,6 +42,12 @@ export interface Native {
   trim(device: number): void
   describeDevice(device: number): string
   threads(count?: number): number
+  /** Opens a device library, once a process; its devices have the indices 1, 2, … JSON: its versions, devices, and the ops that it lacks. */
+  openLibrary(file: string): string
+  /** The file that a session of this process has opened; empty if none has. */
+  openedLibrary(): string
+  /** What a program writes; null if it does not end well in that time. */
+  runChild(milliseconds: number, program: string, ...arguments_: string[]): string | null
 
 ${ops.map(op => `  ${op.name}(${op.fields.map(parameter).join(', ')}): void`).join('\n')}
 }

@@ -17,7 +17,7 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...given: Tensor
   const inputs = given.map(contiguous)   // in the backward pass they are leaves, which views cannot be
   if (!inputs.some(x => x.requiresGrad))
     throw new AutogradError('checkpoint: no input requires a gradient, so the gradients of parameters inside would be lost. Checkpoint from the first block on, behind the embedding')
-  const random = generator.state()
+  const random = generator.state(inputs[0]!.device)
   const { precision } = context()
   const y = scope(() => noGrad(() => fn(...inputs)))
   return recorded(y, { name: 'checkpoint', inputs, saved: [...inputs, random.tensor] }, (dy, into, saved) => {

@@ -24,14 +24,14 @@ export async function gradcheck(fn: (...inputs: Tensor[]) => Tensor, inputs: rea
   await scope(async () => {
     const values = await Promise.all(inputs.map(async x => Float32Array.from(await x.data() as Float32Array)))
     const at = (moved: number, data: Float32Array): Tensor[] => inputs.map((x, i) => {
-      const copy = tensor(i === moved ? data : values[i]!, x.shape, { dtype: x.dtype })
+      const copy = tensor(i === moved ? data : values[i]!, x.shape, { dtype: x.dtype, device: x.device })
       copy.requiresGrad = x.requiresGrad
       return copy
     })
     const leaves = at(-1, new Float32Array())
     const y = fn(...leaves)
     const weights = Float32Array.from({ length: y.size }, () => random() * 2 - 1)
-    backwardMany([y], [tensor(weights, y.shape, { dtype: y.dtype })])
+    backwardMany([y], [tensor(weights, y.shape, { dtype: y.dtype, device: y.device })])
     const projected = async (moved: number, data: Float32Array): Promise<number> => {
       const out = await noGrad(() => fn(...at(moved, data))).data()
       let s = 0

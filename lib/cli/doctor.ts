@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
-import { cpu, threads } from '../tensor/device.js'
+import { cuda } from '../tensor/cuda.js'
+import { automaticDevice, cpu, defaultDevice, device, threads } from '../tensor/device.js'
 import type { Command } from './arguments.js'
 
 const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
@@ -22,6 +23,7 @@ export const doctor: Command = {
       threads: `${threads()}${process.env['WARPWEFT_THREADS'] ? ` (WARPWEFT_THREADS=${process.env['WARPWEFT_THREADS']})` : ''}`,
       memory: `${gigabytes(freemem())} of ${gigabytes(totalmem())} free; tensors may take ${gigabytes(memory.limitBytes)}`,
       gpu: gpu(),
+      device: `${defaultDevice().name}${process.env['WARPWEFT_DEVICE'] ? ` (WARPWEFT_DEVICE=${process.env['WARPWEFT_DEVICE']})` : ''}; 'auto' is ${automaticDevice().reason}`,
     }
     if (options.on('json')) console.log(JSON.stringify(facts))
     else for (const [name, value] of Object.entries(facts)) console.log(`${name.padEnd(12)} ${value}`)
@@ -34,8 +36,20 @@ function libc(): string {
   return report?.header?.glibcVersionRuntime === undefined ? 'musl' : `glibc ${report.header.glibcVersionRuntime}`
 }
 
-/** This version has no CUDA backend: whatever is found here, the CPU computes. */
+/** What there is behind 'cuda': devices, driver and runtime, what the backend lacks; or why there is nothing. */
 function gpu(): string {
-  const found = existsSync('/proc/driver/nvidia/version') ? 'an NVIDIA driver is installed' : 'no NVIDIA driver is installed'
-  return `not used: this version of warpweft computes on the CPU only (${found})`
+  const { devices, versions, missing, why } = cuda()
+  if (devices.length === 0) return `none: ${why ?? 'there is no GPU'}${driver()}`
+  const lacks = missing.length ? `; no kernel yet for ${missing.join(', ')}` : ''
+  return `${devices.map((_, i) => `cuda:${i} ${device(`cuda:${i}`).describe()}`).join('; ')} (${versions})${lacks}`
+}
+
+/** The version of the kernel module, where there is one. */
+function driver(): string {
+  try {
+    const version = /Kernel Module\s+(?:for \S+\s+)?([\d.]+)/.exec(readFileSync('/proc/driver/nvidia/version', 'utf8'))?.[1]
+    return version === undefined ? '' : ` (NVIDIA driver ${version})`
+  } catch {
+    return ''
+  }
 }

@@ -1,4 +1,7 @@
 import { CheckpointError, ConfigError } from '../errors.js'
+import { type Device, device as deviceOf } from '../tensor/device.js'
+import { dtypeId } from '../tensor/dtype.js'
+import { native } from '../tensor/native.js'
 import { Tensor } from '../tensor/tensor.js'
 import { Parameter } from './parameter.js'
 import { type SavedTokenizer, type SaveOptions, writeDirectory } from './saving.js'
@@ -49,6 +52,24 @@ export abstract class Module {
 
   /** Dropout off. Returns the module. */
   eval(): this { return this.train(false) }
+
+  /**
+   * Moves the parameters, their gradients, and everything else that the module holds to a device. They stay the same objects, so that an optimizer keeps its hold on
+   * them; its states stay where they are, so move a model before the first step. Returns the module. @throws DeviceError, AutogradError while a backward pass is due
+   */
+  to(where: string | Device): this {
+    const device = deviceOf(where)
+    const move = (t: Tensor): void => {
+      if (t.device === device) return
+      const handle = native.alloc(dtypeId(t.dtype), device.index, t.rank, ...t.shape)
+      native.transfer(t.handle, handle)
+      t.moveTo(handle, device)
+      if (t.grad) move(t.grad)
+    }
+    for (const [, module] of this.namedModules())
+      for (const value of Object.values(module) as unknown[]) if (value instanceof Tensor && !value.isDisposed) move(value)
+    return this
+  }
 
   zeroGrad(): void {
     for (const p of this.parameters()) {

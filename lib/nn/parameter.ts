@@ -1,6 +1,6 @@
 import { generator } from '../tensor/random.js'
 import { native } from '../tensor/native.js'
-import { cpu } from '../tensor/device.js'
+import { defaultDevice } from '../tensor/device.js'
 import { dtypeId } from '../tensor/dtype.js'
 import { sizeOf, Tensor } from '../tensor/tensor.js'
 import { Random } from '../data/random.js'
@@ -78,7 +78,8 @@ export class Parameter extends Tensor {
 
   /** @param shape sizes @param initialization its first values, drawn from the generator that `manualSeed` seeds, or the values themselves */
   constructor(shape: readonly number[], initialization: Initialization | Float32Array) {
-    super(native.alloc(dtypeId('float32'), cpu.index, shape.length, ...shape), [...shape], 'float32', cpu)
+    const device = defaultDevice()
+    super(native.alloc(dtypeId('float32'), device.index, shape.length, ...shape), [...shape], 'float32', device)
     this.keep()
     this.requiresGrad = true
     if (initialization instanceof Float32Array) native.write(this.raw, initialization)

@@ -30,10 +30,10 @@ export class SinusoidalPositions extends Module {
   /** @param x `[B, T, C]` @param start position of the first column */
   forward(x: Tensor, start = 0): Tensor {
     const end = start + x.shape[1]!
-    if (!this.table || this.table.shape[0]! < end) {
+    if (!this.table || this.table.shape[0]! < end || this.table.device !== x.device) {
       const length = Math.max(end, 2 * (this.table?.shape[0] ?? 64))
       this.table?.dispose()
-      this.table = tensor(sinusoidalTable(length, this.width), [length, this.width]).keep()
+      this.table = tensor(sinusoidalTable(length, this.width), [length, this.width], { device: x.device }).keep()
     }
     return add(x, cast(slice(this.table, 0, start, end), x.dtype))
   }

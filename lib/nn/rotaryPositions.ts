@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.js'
 import { contiguous } from '../ops/copy.js'
 import { rotary } from '../ops/rotary.js'
 import { tensor } from '../tensor/create.js'
+import type { Device } from '../tensor/device.js'
 import { noGrad } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Module } from './module.js'
@@ -38,30 +39,30 @@ export class RotaryPositions extends Module {
   at(start: number | Tensor, end: number): Turn {
     const positions = typeof start === 'number' ? start : contiguous(start)
     return x => {
-      const { cos, sin } = this.table(end)   // asked for at each use: a layer that is recomputed may come after a longer sequence has made the table anew
+      const { cos, sin } = this.table(end, x.device)   // asked for at each use: a layer that is recomputed may come after a longer sequence has made the table anew
       return rotary(x, cos, sin, { positions, interleaved: this.interleaved })
     }
   }
 
-  private table(end: number): { cos: Tensor, sin: Tensor } {
-    const held = this.cos?.shape[0] ?? 0
+  private table(end: number, device: Device): { cos: Tensor, sin: Tensor } {
+    const held = this.cos?.device === device ? this.cos.shape[0]! : 0
     // Every layer of every step comes here: only these two kinds have other frequencies for another length.
-    if (this.cos && held >= end && (end === this.end || !['dynamic', 'longrope'].includes(this.rope.type))) return { cos: this.cos, sin: this.sin! }
+    if (this.cos?.device === device && held >= end && (end === this.end || !['dynamic', 'longrope'].includes(this.rope.type))) return { cos: this.cos, sin: this.sin! }
     const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end)
-    if (!this.cos || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
+    if (!this.cos || this.cos.device !== device || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
       const length = Math.max(end, held < end ? 2 * held : held, 64)
       this.cos?.dispose()
       this.sin?.dispose()
-      this.cos = this.values(length, frequencies, angle => scale * Math.cos(angle))
-      this.sin = this.values(length, frequencies, angle => scale * Math.sin(angle))
+      this.cos = this.values(length, frequencies, device, angle => scale * Math.cos(angle))
+      this.sin = this.values(length, frequencies, device, angle => scale * Math.sin(angle))
       this.frequencies = frequencies
     }
     this.end = end
     return { cos: this.cos, sin: this.sin! }
   }
 
-  private values(length: number, frequencies: Float64Array, of: (angle: number) => number): Tensor {
+  private values(length: number, frequencies: Float64Array, device: Device, of: (angle: number) => number): Tensor {
     const half = frequencies.length
-    return noGrad(() => tensor(Float32Array.from({ length: length * half }, (_, i) => of(Math.floor(i / half) * frequencies[i % half]!)), [length, half]).keep())
+    return noGrad(() => tensor(Float32Array.from({ length: length * half }, (_, i) => of(Math.floor(i / half) * frequencies[i % half]!)), [length, half], { device }).keep())
   }
 }

@@ -59,7 +59,7 @@ function attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | undefined, score
   const { causal = false, keyPadding, window = 0, scale = 1 / Math.sqrt(D), dropout = 0, softcap = 0, queryOffsets, keyOffsets } = options
   const y = emptyLike(q)
   const lse = isRecorded(q, k, v, bias) ? empty([B, H, T], 'float32', q.device) : undefined
-  const rng = dropout > 0 ? generator.tensor() : undefined, call = dropout > 0 ? generator.nextCall() : 0
+  const rng = dropout > 0 ? generator.tensor(q.device) : undefined, call = dropout > 0 ? generator.nextCall() : 0
   withBias(bias?.handle ?? 0, bias, scores, handle => {
     native.attention(q.handle, k.handle, v.handle, y.raw, lse?.raw ?? 0, keyPadding?.handle ?? 0, handle, queryOffsets?.handle ?? 0, keyOffsets?.handle ?? 0,
       rng?.handle ?? 0, causal, window, scale, dropout, call, softcap)

@@ -14,7 +14,7 @@ import { emptyLike, type Tensor } from '../tensor/tensor.js'
 export function dropout(x: Tensor, p: number): Tensor {
   if (p === 0) return x
   return withRows(x, rows => {
-    const y = emptyLike(rows), rng = generator.tensor(), call = generator.nextCall()
+    const y = emptyLike(rows), rng = generator.tensor(x.device), call = generator.nextCall()
     native.dropout(rows.handle, y.raw, rng.handle, p, call)
     return recorded(y, { name: 'dropout', inputs: [rows], saved: [rng] }, (dy, into, [rng_]) => { native.dropout(dy, into(rows), rng_!, p, call) })
   })

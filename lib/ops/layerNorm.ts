@@ -47,7 +47,7 @@ function normalise(
   const y = emptyLike(x), sum = residual && emptyLike(x)
   const statistics = isRecorded(x, residual, weight, bias) ? [0, 0].map(() => empty([sizeOf(x.shape.slice(0, -1))], 'float32', x.device)) : []
   const [mean, rstd] = statistics
-  const rng = dropout > 0 ? generator.tensor() : undefined, call = dropout > 0 ? generator.nextCall() : 0
+  const rng = dropout > 0 ? generator.tensor(x.device) : undefined, call = dropout > 0 ? generator.nextCall() : 0
   native.layerNorm(x.handle, residual?.handle ?? 0, weight?.handle ?? 0, bias?.handle ?? 0, rng?.handle ?? 0,
     y.raw, sum?.raw ?? 0, mean?.raw ?? 0, rstd?.raw ?? 0, eps, dropout, call)
   const inputs = [x, residual, weight, bias], saved = [sum ?? x, weight, mean, rstd, rng]

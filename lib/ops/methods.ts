@@ -1,11 +1,12 @@
 import { backward } from '../autograd/backward.js'
+import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { add, sub } from './add.js'
 import { argmax } from './argmax.js'
 import type { Operand } from './binary.js'
 import { eq, ge, gt, le, logicalAnd, logicalOr, logicalXor, lt, ne } from './compare.js'
-import { cast, clone, contiguous } from './copy.js'
+import { clone, contiguous } from './copy.js'
 import { cumsum } from './cumsum.js'
 import { floorDivide, remainder } from './floorDivide.js'
 import { gather, scatterAdd } from './gather.js'
@@ -16,6 +17,7 @@ import { div, mul } from './mul.js'
 import { pow } from './pow.js'
 import { all, any, max, mean, min, prod, sum, sumOfSquares, type Dims, type ReduceOptions } from './reduce.js'
 import { logSoftmax, softmax } from './softmax.js'
+import { to } from './to.js'
 import { topK } from './topK.js'
 import * as unary from './unary.js'
 import * as view from './view.js'
@@ -105,8 +107,8 @@ export interface TensorMethods {
   detach(): Tensor
   clone(): Tensor
   contiguous(): Tensor
-  /** In another dtype; itself if it has that one. */
-  to(dtype: DType): Tensor
+  /** On another device, in another dtype, or both; itself where neither differs. */
+  to(where: DType | Device | string, dtype?: DType): Tensor
 }
 
 declare module '../tensor/tensor.js' {
@@ -122,7 +124,7 @@ const functions: { [K in keyof TensorMethods]: (x: Tensor, ...rest: Parameters<T
   backward, add, sub, mul, div, pow, maximum, minimum, clamp, floorDivide, remainder, eq, ne, lt, le, gt, ge, logicalAnd, logicalOr, logicalXor, logicalNot, isNan, isFinite,
   neg, abs, square, exp, log, log1p, sqrt, rsqrt, reciprocal, erf, sin, cos, relu, gelu, silu, tanh, sigmoid, softplus, sign, floor, ceil, round, trunc,
   sum, mean, max, min, prod, sumOfSquares, any, all, argmax, topK, cumsum, softmax, logSoftmax, matmul, indexSelect, gather, scatterAdd,
-  reshape, permute, transpose, slice, select, split, unsqueeze, squeeze, flatten, expand, detach, clone, contiguous, to: cast,
+  reshape, permute, transpose, slice, select, split, unsqueeze, squeeze, flatten, expand, detach, clone, contiguous, to,
 }
 
 for (const [name, f] of Object.entries(functions) as [string, (x: Tensor, ...rest: unknown[]) => unknown][]) {

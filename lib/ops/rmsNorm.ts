@@ -41,7 +41,7 @@ function normalise(
 ): { y: Tensor, sum: Tensor | undefined } {
   const y = emptyLike(x), sum = residual && emptyLike(x)
   const rstd = isRecorded(x, residual, weight) ? empty([sizeOf(x.shape.slice(0, -1))], 'float32', x.device) : undefined
-  const rng = dropout > 0 ? generator.tensor() : undefined, call = dropout > 0 ? generator.nextCall() : 0
+  const rng = dropout > 0 ? generator.tensor(x.device) : undefined, call = dropout > 0 ? generator.nextCall() : 0
   native.rmsNorm(x.handle, residual?.handle ?? 0, weight?.handle ?? 0, rng?.handle ?? 0, y.raw, sum?.raw ?? 0, rstd?.raw ?? 0, eps, dropout, call, unitOffset)
   const inputs = [x, residual, weight], saved = [sum ?? x, weight, rstd, rng]
   recordedMany(sum ? [y, sum] : [y], { name: 'rmsNorm', inputs, saved }, ([dy, dsum = 0], into, [s_, weight_, rstd_, rng_]) => {

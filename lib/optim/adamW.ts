@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/parameter.js'
 import { tensor } from '../tensor/create.js'
 import { native } from '../tensor/native.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { Optimizer, type ParameterGroup, type StepOptions } from './optimizer.js'
+import { on, Optimizer, type ParameterGroup, type StepOptions } from './optimizer.js'
 
 export interface AdamOptions {
   /** Default 1e-3. */
@@ -23,7 +23,7 @@ abstract class AdamFamily extends Optimizer<AdamOptions> {
 
   protected update(parameters: readonly [string, Parameter][], o: AdamOptions, step: Required<StepOptions> & { norm: Tensor }): void {
     const [beta1, beta2] = o.betas, t = this.stepCount - (o.startsAt ?? 0)
-    const hyper = tensor([o.learningRate, 1 - beta1, 1 - beta2, o.eps, 1 - beta1 ** t, 1 - beta2 ** t, step.gradientScale, o.weightDecay])
+    const hyper = tensor([o.learningRate, 1 - beta1, 1 - beta2, o.eps, 1 - beta1 ** t, 1 - beta2 ** t, step.gradientScale, o.weightDecay], null, on(step.norm))
     const { params, grads } = this.handlesOf(parameters)
     native.adamW(params, grads, this.state('m', parameters), this.state('v', parameters), 0, hyper.raw, step.norm.raw, step.maxNorm, this.decoupled, step.skipNonFinite)
     hyper.dispose()

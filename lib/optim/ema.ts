@@ -21,7 +21,7 @@ export class ExponentialMovingAverage {
 
   update(): void {
     if (this.swapped) throw new ConfigError('EMA: the averages are in the model; swap back before the next step')
-    const weight = full([1], 1 - this.decay)
+    const weight = full([1], 1 - this.decay, { device: this.averages[0]!.device })
     native.lerp(Float64Array.from(this.averages, t => t.raw), Float64Array.from(this.parameters, ([, p]) => p.handle), weight.raw)
     weight.dispose()
   }

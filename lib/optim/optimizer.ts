@@ -1,6 +1,7 @@
 import { CheckpointError, ConfigError } from '../errors.js'
 import { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
+import type { Device } from '../tensor/device.js'
 import { native } from '../tensor/native.js'
 import { full, zeros } from '../tensor/create.js'
 import { empty, type Tensor } from '../tensor/tensor.js'
@@ -22,11 +23,14 @@ export interface OptimizerState { step: number, tensors: Map<string, Tensor> }
 
 const handles = (tensors: readonly Tensor[]): Float64Array => Float64Array.from(tensors, t => t.handle)
 
+/** @internal Options for a tensor beside `t`. */
+export const on = ({ device }: Tensor): { device: Device } => ({ device })
+
 /** Global norm of gradients (float32 [1]), times `scale`. */
 export function gradientNorm(gradients: readonly Tensor[], scale = 1): Tensor {
-  const norm = empty([1])
+  const norm = empty([1], 'float32', gradients[0]?.device)
   if (gradients.length === 0) { native.fill(norm.raw, 0); return norm }
-  const factor = scale === 1 ? undefined : full([1], scale)
+  const factor = scale === 1 ? undefined : full([1], scale, on(norm))
   native.gradNorm(handles(gradients), factor?.raw ?? 0, norm.raw)
   factor?.dispose()
   return norm
@@ -93,7 +97,7 @@ export abstract class Optimizer<Options extends { learningRate: number }> {
     this.states.set(kind, states)
     return handles(parameters.map(([name, p]) => {
       let t = states.get(name)
-      if (!t) states.set(name, t = zeros(p.shape).keep())
+      if (!t) states.set(name, t = zeros(p.shape, on(p)).keep())
       return t
     }))
   }

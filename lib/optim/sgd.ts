@@ -4,7 +4,7 @@ import type { Parameter } from '../nn/parameter.js'
 import { tensor } from '../tensor/create.js'
 import { native } from '../tensor/native.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { Optimizer, type ParameterGroup, type StepOptions } from './optimizer.js'
+import { on, Optimizer, type ParameterGroup, type StepOptions } from './optimizer.js'
 
 export interface SGDOptions {
   /** Default 1e-2. */
@@ -29,7 +29,7 @@ export class SGD extends Optimizer<SGDOptions> {
     const [fresh, old] = [parameters.filter(([name]) => !states?.has(name)), parameters.filter(([name]) => states?.has(name))]
     for (const [list, first] of [[fresh, 1], [old, 0]] as const) {
       if (list.length === 0) continue
-      const hyper = tensor([o.learningRate, o.momentum, o.dampening, o.weightDecay, step.gradientScale, first])
+      const hyper = tensor([o.learningRate, o.momentum, o.dampening, o.weightDecay, step.gradientScale, first], null, on(step.norm))
       const { params, grads } = this.handlesOf(list)
       native.sgd(params, grads, o.momentum === 0 ? 0 : this.state('momentum', list), 0, hyper.raw, step.norm.raw, step.maxNorm, o.nesterov, step.skipNonFinite)
       hyper.dispose()

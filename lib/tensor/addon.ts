@@ -50,7 +50,7 @@ function isOldGlibc({ glibc }: System): boolean {
 }
 
 /** The folder of package.json: dist/ and lib/ both lie below it. */
-function packageRoot(): string {
+export function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(folder, 'package.json'))) {
     const parent = dirname(folder)
@@ -78,6 +78,11 @@ function find(root: string, { arch, glibc }: System): string | undefined {
 
 const isPrebuilt = (file: string, root: string) => file.startsWith(join(root, 'prebuilds') + sep)
 
+let loaded: string | undefined
+
+/** The file that the addon of this process came from. */
+export function addonFile(): string { return loaded ?? '' }
+
 /**
  * Loads the native addon: a local build if there is one, else the prebuilt binary for this system.
  * @param system what the process runs on @param root the folder of the package; tests hand in others
@@ -102,7 +107,9 @@ export function loadAddon(system: System = thisSystem(), root: string = packageR
   if (isPrebuilt(file, root) && isOldGlibc(system))
     throw new AddonError(`warpweft ${version} needs glibc ${oldestGlibc.join('.')} or later, this system has ${here}: use a newer system, or build warpweft ${buildIt}`)
   try {
-    return createRequire(join(root, 'package.json'))(file) as Addon
+    const addon = createRequire(join(root, 'package.json'))(file) as Addon
+    loaded = file
+    return addon
   } catch (cause) {
     throw new AddonError(`warpweft ${version} could not load ${file} on ${here}: ${firstLine(cause)}. Supported: ${supported}`, { cause })
   }

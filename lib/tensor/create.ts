@@ -4,7 +4,12 @@ import { type DType, type TypedArray } from './dtype.js'
 import { native } from './native.js'
 import { empty, sizeOf, Tensor } from './tensor.js'
 
-export interface TensorOptions { dtype?: DType, device?: string | Device, requiresGrad?: boolean }
+export interface TensorOptions {
+  dtype?: DType
+  /** Default: that of `withDevice` or `setDefaultDevice`, else `'auto'`. */
+  device?: string | Device
+  requiresGrad?: boolean
+}
 
 /** Numbers, nested arrays of numbers, or a typed array. */
 export type TensorData = number | boolean | bigint | TypedArray | Uint16Array | readonly TensorData[]
@@ -54,7 +59,7 @@ function encode(values: ArrayLike<number | bigint | boolean>, dtype: DType): Typ
  * @throws ShapeError if nested arrays are ragged, or shape and number of values differ
  */
 export function tensor(data: TensorData, shape?: readonly number[] | null, options: TensorOptions = {}): Tensor {
-  const { dtype: wanted, device = 'auto', requiresGrad = false } = options
+  const { dtype: wanted, device, requiresGrad = false } = options
   let values: ArrayLike<number | bigint | boolean>
   let dtype: DType
   let dims: readonly number[]
@@ -93,7 +98,7 @@ const encodes = (data: TypedArray, dtype: DType): boolean =>
 
 /** Every element `value`. */
 export function full(shape: readonly number[], value: number, options: TensorOptions = {}): Tensor {
-  const t = empty([...shape], options.dtype ?? 'float32', options.device ?? 'auto')
+  const t = empty([...shape], options.dtype ?? 'float32', options.device)
   native.fill(t.raw, value)
   if (options.requiresGrad) t.requiresGrad = true
   return t

@@ -14,6 +14,8 @@ export interface Native {
   /** 0: no common element, 1: the same view, 2: anything else. */
   overlap(a: Handle, b: Handle): number
   write(handle: Handle, values: NodeJS.TypedArray): void
+  /** The elements of a contiguous tensor to one of the same shape and dtype on another device. */
+  transfer(from: Handle, to: Handle): void
   read(handle: Handle, id: number): void
   readSync(handle: Handle): ArrayBuffer
   fence(device: number, id: number): void
@@ -24,6 +26,12 @@ export interface Native {
   trim(device: number): void
   describeDevice(device: number): string
   threads(count?: number): number
+  /** Opens a device library, once a process; its devices have the indices 1, 2, … JSON: its versions, devices, and the ops that it lacks. */
+  openLibrary(file: string): string
+  /** The file that a session of this process has opened; empty if none has. */
+  openedLibrary(): string
+  /** What a program writes; null if it does not end well in that time. */
+  runChild(milliseconds: number, program: string, ...arguments_: string[]): string | null
 
   adamW(params: Float64Array, grads: Float64Array, m: Float64Array, v: Float64Array, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, decoupled: boolean, skipNonFinite: boolean): void
   argmax(x: Handle, y: Handle): void

@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Device } from './device.js'
 import type { DType } from './dtype.js'
 import type { Tensor } from './tensor.js'
 
-// What surrounds the running code: the scope that owns new tensors, whether a tape is kept, the precision of matrix products. It follows async calls, so that two
+// What surrounds the running code: the scope that owns new tensors, whether a tape is kept, the precision of matrix
+// products, the default device. It follows async calls, so that two
 // interleaved async functions each see their own.
 
 export interface Context {
@@ -12,9 +14,11 @@ export interface Context {
   readonly grad: boolean
   /** Dtype of activations in autocast regions. */
   readonly precision: DType
+  /** Where tensors are made if nothing else is said; undefined outside of any withDevice. */
+  readonly device: Device | undefined
 }
 
-const outermost: Context = { tensors: undefined, parent: undefined, grad: true, precision: 'float32' }
+const outermost: Context = { tensors: undefined, parent: undefined, grad: true, precision: 'float32', device: undefined }
 const storage = new AsyncLocalStorage<Context>()
 
 export const context = (): Context => storage.getStore() ?? outermost

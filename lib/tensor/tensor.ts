@@ -1,5 +1,5 @@
 import { AutogradError, DTypeError, ShapeError } from '../errors.js'
-import { device as deviceOf, type Device } from './device.js'
+import { defaultDevice, device as deviceOf, type Device } from './device.js'
 import { type DType, dtypeId, rawArray, type TypedArray } from './dtype.js'
 import { native, waitFor } from './native.js'
 import { context, registerTensorClass } from './scope.js'
@@ -125,6 +125,17 @@ export class Tensor {
     return this
   }
 
+  /** @internal Becomes the tensor behind `handle`, of the same shape and dtype on another device: whoever holds this tensor holds that one. */
+  moveTo(handle: number, device: Device): void {
+    if (this.geometry || this.holds > 0)
+      throw new AutogradError(`to: the tensor [${this.shape.join(', ')}] ${this.geometry ? 'is a view' : 'was saved for a backward pass that has not run'} and cannot be moved in place`)
+    native.destroy(this.handle)
+    const moved = this as { raw: number, device: Device }   // everywhere else they are readonly
+    moved.raw = handle
+    moved.device = device
+    this.guard()
+  }
+
   /** @internal This tensor's shape and layout over another handle; outside of the graph. */
   over(handle: number): Tensor { return new Tensor(handle, this.shape, this.dtype, this.device, this.geometry) }
 
@@ -190,8 +201,8 @@ function readable(t: Tensor): Tensor {
 }
 
 /** A tensor whose values are undefined until an op writes them. Shape of at most 8 dimensions. @throws OutOfMemoryError, ShapeError */
-export function empty(shape: readonly number[], dtype: DType = 'float32', device: string | Device = 'auto'): Tensor {
-  const on = deviceOf(device)
+export function empty(shape: readonly number[], dtype: DType = 'float32', device?: string | Device): Tensor {
+  const on = device === undefined ? defaultDevice() : deviceOf(device)
   const id = dtypeId(dtype)
   // The usual ranks without a spread: this is the hottest call of the layer.
   const n = shape.length

@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js'
 import { Module } from '../nn/module.js'
+import { defaultDevice, withDevice } from '../tensor/device.js'
 import type { Metrics, TrainingData, TrainingTask } from './task.js'
 import { checkedOptions, type TrainingOptions, type TrainingSettings } from './trainingOptions.js'
 import { TrainingRun, type TrainingResult } from './trainingRun.js'
@@ -43,7 +44,7 @@ export class Trainer {
   async train(): Promise<TrainingResult> {
     this.run?.dispose()
     const run = this.run = new TrainingRun(this.model, this.data, this.settings)
-    const result = await run.train()
+    const result = await this.onDevice(() => run.train())
     if (!result.interrupted) this.dispose()
     return result
   }
@@ -52,11 +53,14 @@ export class Trainer {
   async evaluate(): Promise<Metrics> {
     const run = this.run ?? new TrainingRun(this.model, this.data, { ...this.settings, disableProgress: true, handleSignals: false })
     try {
-      return await run.evaluate()
+      return await this.onDevice(() => run.evaluate())
     } finally {
       if (run !== this.run) run.dispose()
     }
   }
+
+  /** Batches are made where the model is. */
+  private onDevice<T>(fn: () => T): T { return withDevice(this.model.parameters()[0]?.device ?? defaultDevice(), fn) }
 
   /**
    * Writes a checkpoint of a training that was interrupted or failed, so that nothing is lost where the output folder cannot be written.

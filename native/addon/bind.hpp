@@ -14,8 +14,6 @@
 // The one binding: reads an op's fields from the numbers that JavaScript passes, checks them, reserves the workspace, and queues the kernel.
 namespace warpweft::addon {
 
-enum class Role { read, write, update };
-
 // A field type as JavaScript sees it, and what the op does with the tensor.
 template <class T> struct Kind;
 template <> struct Kind<In> { static constexpr const char* name = "in"; static constexpr Role role = Role::read; };
@@ -31,9 +29,6 @@ template <> struct Kind<bool> { static constexpr const char* name = "boolean"; }
 template <class Op> concept SkipsWhenFaulty = requires { Op::skipsWhenFaulty; };
 template <class Op> concept MayAlias = requires { Op::mayAlias; };
 
-// One tensor that a queued op uses.
-struct Use { Storage* storage; View view; const char* argument; Role role; };
-
 template <class Op> class OpTask final : public Task {
  public:
   explicit OpTask(Environment& environment) : Task(&environment.session), args{} {}
@@ -42,29 +37,11 @@ template <class Op> class OpTask final : public Task {
   }
 
   void run() override {
-    bool faulty = false;
-    std::shared_ptr<const Fault> inherited;
-    for (const Use& use : uses)
-      if (use.role != Role::write && use.storage->fault) { faulty = true; if (!inherited) inherited = use.storage->fault; }
-    std::shared_ptr<const Fault> own;
-    try {
-      own = device->launch(*entry, Op::name, &args, workspace, faulty);
-      if (own) session->report(own);
-    } catch (const std::exception& error) {
-      own = std::make_shared<Fault>(Fault{"ERR_DEVICE", std::string(Op::name) + " failed on " + device->name + ": " + error.what()});
-      device->fail(own);
-    }
-    if constexpr (!SkipsWhenFaulty<Op>) {
-      // What is computed from a faulty value is faulty; what is overwritten by a sound one is sound again.
-      const std::shared_ptr<const Fault>& result = own ? own : inherited;
-      for (const Use& use : uses)
-        if (use.role != Role::read) { if (result || use.storage->fault) use.storage->fault = result; }
-    }
+    device->run({opIndex<Op>, Op::name, &args, workspace, SkipsWhenFaulty<Op>, uses.data(), uses.size(), session});
   }
 
   Op args;
   Device* device = nullptr;
-  const Entry* entry = nullptr;
   void* workspace = nullptr;
   std::vector<Use> uses;
   std::vector<std::unique_ptr<View[]>> lists;
@@ -197,10 +174,7 @@ template <class Op> napi_value call(napi_env env, napi_callback_info info) {
     task->args.check(Check(Op::name));
     checkAliasing<Op>(task->uses);
     if (writesNothing(task->uses)) return nullptr;
-    task->entry = task->device->kernel(opIndex<Op>);
-    if (!task->entry) throw OpError{"ERR_DEVICE", std::string(Op::name) + ": the backend of " + task->device->name + " has no kernel for it"};
-    size_t bytes = 0;
-    if (task->entry->workspace) bytes = task->entry->workspace(&task->args);
+    const size_t bytes = task->device->workspace(opIndex<Op>, Op::name, &task->args);
     void* const workspace = bytes ? task->device->allocate(bytes, Op::name) : nullptr;
     task->workspace = workspace;
     for (const Use& use : task->uses)

@@ -1,21 +1,40 @@
 #include "addon/environment.hpp"
 
-#include <cstdlib>
 #include <cstring>
 
 namespace warpweft::addon {
 
+// What a read or a fence brings back. Memory that nobody else has, so that neither a later op nor the end of the environment disturbs it.
 struct Environment::Completion {
-  Completion(Environment& environment, double id) : environment(&environment), id(id) {}
   Environment* environment;
   double id;
-  void* data = nullptr;
-  size_t bytes = 0;
+  bool hasData = false;
+  HostBuffer data;
   std::shared_ptr<const Fault> fault;
-  ~Completion() { std::free(data); }
 };
 
-// Runs on the stream's thread: copies into memory that nobody else has, so that neither a later op nor the end of the environment disturbs it.
+// The copy is over: on the device's thread, or the one that waits for the device.
+class Environment::ReadDone final : public Task {
+ public:
+  ReadDone(Environment& environment, Device& device, std::shared_ptr<const Fault> fault, std::unique_ptr<Completion> completion, bool fence)
+      : Task(&environment.session), environment_(environment), device_(device), fault_(std::move(fault)), completion_(std::move(completion)), fence_(fence) {}
+
+  void run() override {
+    if (!completion_->fault) completion_->fault = fence_ ? session->takeFault() : device_.confirmed(fault_);
+    if (!completion_->fault) completion_->fault = device_.failure();
+    if (completion_->fault) session->reported(completion_->fault);
+    environment_.post(completion_.release());
+  }
+
+ private:
+  Environment& environment_;
+  Device& device_;
+  std::shared_ptr<const Fault> fault_;
+  std::unique_ptr<Completion> completion_;
+  bool fence_;
+};
+
+// Starts the copy, on the device's thread.
 class Environment::ReadTask final : public Task {
  public:
   ReadTask(Environment& environment, Device& device, Storage* storage, const void* data, size_t bytes, double id)
@@ -25,21 +44,12 @@ class Environment::ReadTask final : public Task {
   ~ReadTask() override { if (storage_) storage_->release(); }
 
   void run() override {
-    auto* completion = new Completion(environment_, id_);
-    if (storage_) completion->fault = storage_->fault;
-    else completion->fault = session->takeFault();
-    if (!completion->fault) completion->fault = device_.failure();
-    if (storage_ && !completion->fault) {
-      completion->data = std::malloc(bytes_ ? bytes_ : 1);
-      if (completion->data) {
-        std::memcpy(completion->data, data_, bytes_);
-        completion->bytes = bytes_;
-      } else {
-        completion->fault = std::make_shared<Fault>(Fault{"ERR_OUT_OF_MEMORY", "the host has no memory to read " + std::to_string(bytes_) + " bytes into"});
-      }
-    }
-    if (completion->fault) session->reported(completion->fault);
-    environment_.post(completion);
+    std::unique_ptr<Completion> completion(new Completion{&environment_, id_, storage_ != nullptr, storage_ ? HostBuffer(device_, bytes_) : HostBuffer(), nullptr});
+    const bool fits = !storage_ || completion->data.data();
+    if (!fits) completion->fault = std::make_shared<Fault>(Fault{"ERR_OUT_OF_MEMORY", "the host has no memory to read " + std::to_string(bytes_) + " bytes into"});
+    void* target = completion->data.data();
+    device_.download(target, data_, fits ? bytes_ : 0,
+                     std::make_unique<ReadDone>(environment_, device_, storage_ ? storage_->fault : nullptr, std::move(completion), !storage_));
   }
 
  private:
@@ -129,11 +139,12 @@ void Environment::deliver(napi_env env, napi_value, void*, void* data) {
   if (completion->fault) {
     napi_create_string_utf8(env, completion->fault->code.c_str(), NAPI_AUTO_LENGTH, &arguments[2]);
     napi_create_string_utf8(env, completion->fault->message.c_str(), NAPI_AUTO_LENGTH, &arguments[3]);
-  } else if (completion->data) {
+  } else if (completion->hasData) {
     void* target = nullptr;
     napi_value buffer;
-    if (napi_create_arraybuffer(env, completion->bytes, &target, &buffer) == napi_ok) {
-      if (completion->bytes) std::memcpy(target, completion->data, completion->bytes);
+    const size_t bytes = completion->data.bytes();
+    if (napi_create_arraybuffer(env, bytes, &target, &buffer) == napi_ok) {
+      if (bytes) std::memcpy(target, completion->data.data(), bytes);
       arguments[1] = buffer;
     } else {
       napi_value ignored;
@@ -148,7 +159,9 @@ void Environment::deliver(napi_env env, napi_value, void*, void* data) {
 void Environment::close() {
   if (closed_) return;
   closed_ = true;
-  cpuDevice().cancel(&session);
+  // First everything that waits, on all devices: what runs on one may wait for what is queued on another.
+  for (int i = 0; i < deviceCount(); i++) deviceAt(i).drop(&session);
+  for (int i = 0; i < deviceCount(); i++) deviceAt(i).settle(&session);
   session.clear();
   napi_release_threadsafe_function(settle_, napi_tsfn_abort);
 }

@@ -35,6 +35,7 @@ class Environment {
  private:
   struct Completion;
   class ReadTask;
+  class ReadDone;
   ~Environment() = default;
   void expect(napi_env env);
   void post(Completion* completion);

@@ -1,11 +1,14 @@
 #include <node_api.h>
 
 #include <cmath>
+#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <string>
 
 #include "addon/bind.hpp"
+#include "runtime/accelerator.hpp"
+#include "runtime/child.hpp"
 #include "runtime/pool.hpp"
 
 // What the addon offers besides ops: tensors, reads, memory, and the description of the ops from which the TypeScript declarations are made.
@@ -105,20 +108,93 @@ std::pair<const void*, size_t> bytesAt(Arguments& a, size_t i) {
 
 class WriteTask final : public Task {
  public:
-  WriteTask(Session* session, Storage* storage, void* target, const void* source, size_t bytes) : Task(session), storage_(storage), target_(target), bytes_(bytes), source_(new char[bytes]) {
-    std::memcpy(source_.get(), source, bytes);
+  WriteTask(Session* session, Storage* storage, void* target, const void* source, size_t bytes)
+      : Task(session), storage_(storage), target_(target), bytes_(bytes), source_(storage->device, bytes) {
+    if (!source_.data()) throw OpError{"ERR_OUT_OF_MEMORY", "write: the host has no memory for a copy of " + std::to_string(bytes) + " bytes"};
+    std::memcpy(source_.data(), source, bytes);
     storage_->retain();
   }
   ~WriteTask() override { storage_->release(); }
   void run() override {
-    std::memcpy(target_, source_.get(), bytes_);
+    storage_->device.upload(target_, std::move(source_), bytes_);
     storage_->fault.reset();
   }
  private:
   Storage* storage_;
   void* target_;
   size_t bytes_;
-  std::unique_ptr<char[]> source_;
+  HostBuffer source_;
+};
+
+// A tensor on its way from one device to another, through memory of the host.
+struct Transfer {
+  std::mutex mutex;
+  std::condition_variable arrived;
+  bool over = false, sound = false;
+  HostBuffer buffer;
+  std::shared_ptr<const Fault> fault;
+
+  void end() {
+    const std::lock_guard lock(mutex);
+    over = true;
+    arrived.notify_all();
+  }
+};
+
+// The bytes are on the host. Dropped with its session: nobody looks at the target any more, but its device's thread may be waiting.
+class Arrival final : public Task {
+ public:
+  Arrival(Session* session, std::shared_ptr<Transfer> transfer, Device& device, std::shared_ptr<const Fault> fault)
+      : Task(session), transfer_(std::move(transfer)), device_(device), fault_(std::move(fault)) {}
+  ~Arrival() override { transfer_->end(); }
+  void run() override {
+    transfer_->fault = device_.confirmed(fault_);
+    if (!transfer_->fault) transfer_->fault = device_.failure();
+    transfer_->sound = true;
+  }
+ private:
+  std::shared_ptr<Transfer> transfer_;
+  Device& device_;
+  std::shared_ptr<const Fault> fault_;
+};
+
+class Departure final : public Task {
+ public:
+  Departure(Session* session, std::shared_ptr<Transfer> transfer, Storage* storage, const void* data, size_t bytes)
+      : Task(session), transfer_(std::move(transfer)), storage_(storage), data_(data), bytes_(bytes) { storage_->retain(); }
+  ~Departure() override {
+    if (transfer_) transfer_->end();
+    storage_->release();
+  }
+  void run() override {
+    Device& device = storage_->device;
+    void* target = transfer_->buffer.data();
+    device.download(target, data_, bytes_, std::make_unique<Arrival>(session, std::move(transfer_), device, storage_->fault));
+  }
+ private:
+  std::shared_ptr<Transfer> transfer_;
+  Storage* storage_;
+  const void* data_;
+  size_t bytes_;
+};
+
+class Landing final : public Task {
+ public:
+  Landing(Session* session, std::shared_ptr<Transfer> transfer, Storage* storage, void* data, size_t bytes)
+      : Task(session), transfer_(std::move(transfer)), storage_(storage), data_(data), bytes_(bytes) { storage_->retain(); }
+  ~Landing() override { storage_->release(); }
+  void run() override {
+    std::unique_lock lock(transfer_->mutex);
+    transfer_->arrived.wait(lock, [&] { return transfer_->over; });
+    if (!transfer_->sound) return;
+    storage_->fault = storage_->device.carried(transfer_->fault);
+    storage_->device.upload(data_, std::move(transfer_->buffer), bytes_);
+  }
+ private:
+  std::shared_ptr<Transfer> transfer_;
+  Storage* storage_;
+  void* data_;
+  size_t bytes_;
 };
 
 // alloc(dtype, device, rank, ...sizes) -> handle
@@ -163,9 +239,28 @@ napi_value write(Arguments& a) {
   r.storage->version++;
   Device& device = r.storage->device;
   if (!bytes) return nullptr;
-  // Where nothing is queued nobody can be reading the memory.
-  if (device.idle()) { std::memcpy(r.view.data, data, bytes); r.storage->fault.reset(); }
-  else device.submit(new WriteTask(&a.environment.session, r.storage, r.view.data, data, bytes));
+  if (!device.writeNow(*r.storage, r.view.data, data, bytes)) device.submit(new WriteTask(&a.environment.session, r.storage, r.view.data, data, bytes));
+  return nullptr;
+}
+
+// transfer(from, to): the elements of a whole contiguous tensor to one of another device, in the order of both queues
+napi_value transfer(Arguments& a) {
+  Session& session = a.environment.session;
+  const Session::Record &x = session.at(a.handle(0), "transfer", "x"), &y = session.at(a.handle(1), "transfer", "y");
+  const Check check("transfer");
+  check.contiguous("x", x.view);
+  check.contiguous("y", y.view);
+  check.sameSizes("y", y.view, "x", x.view);
+  check.sameDtype("y", y.view, "x", x.view);
+  Device &from = x.storage->device, &to = y.storage->device;
+  if (&from == &to) throw OpError{"ERR_DEVICE", "transfer: both tensors are on " + from.name};
+  const size_t bytes = static_cast<size_t>(x.view.numel() * sizeOf(x.view.dtype));
+  y.storage->version++;
+  auto state = std::make_shared<Transfer>();
+  state->buffer = HostBuffer(&from == &cpuDevice() ? to : from, bytes);
+  if (!state->buffer.data()) throw OpError{"ERR_OUT_OF_MEMORY", "transfer: the host has no memory for a copy of " + std::to_string(bytes) + " bytes"};
+  from.submit(new Departure(&session, state, x.storage, x.view.data, bytes));
+  to.submit(new Landing(&session, state, y.storage, y.view.data, bytes));
   return nullptr;
 }
 
@@ -184,14 +279,12 @@ napi_value readSync(Arguments& a) {
   const Session::Record& r = a.environment.session.at(a.handle(0), "read", "x");
   Check("read").contiguous("x", r.view);
   Device& device = r.storage->device;
-  device.synchronize();
-  throwFault(a.environment.session, r.storage->fault);
-  throwFault(a.environment.session, device.failure());
   const size_t bytes = static_cast<size_t>(r.view.numel() * sizeOf(r.view.dtype));
   void* target = nullptr;
   napi_value buffer;
   if (napi_create_arraybuffer(a.env, bytes, &target, &buffer) != napi_ok) return nullptr;
-  if (bytes) std::memcpy(target, r.view.data, bytes);
+  throwFault(a.environment.session, device.read(*r.storage, target, r.view.data, bytes));
+  throwFault(a.environment.session, device.failure());
   return buffer;
 }
 
@@ -217,16 +310,17 @@ napi_value reset(Arguments& a) {
 // memory(device) -> JSON
 napi_value memory(Arguments& a) {
   Device& device = deviceAt(static_cast<int>(a.integerAt(0, "device")));
-  const Session& s = a.environment.session;
+  const Session::Usage& s = a.environment.session.usage(device);
   const Allocator::Statistics all = device.allocator().statistics();
-  return toJs(a.env, "{\"tensors\":" + std::to_string(s.tensors()) + ",\"bytes\":" + std::to_string(s.bytes()) + ",\"peakBytes\":" + std::to_string(s.peakBytes()) +
+  return toJs(a.env, "{\"tensors\":" + std::to_string(s.tensors) + ",\"bytes\":" + std::to_string(s.bytes) + ",\"peakBytes\":" + std::to_string(s.peakBytes) +
                          ",\"reservedBytes\":" + std::to_string(all.reserved) + ",\"allocatedBytes\":" + std::to_string(all.live) + ",\"limitBytes\":" +
                          std::to_string(device.allocator().limit()) + "}");
 }
 
 napi_value resetPeak(Arguments& a) {
-  a.environment.session.resetPeak();
-  deviceAt(static_cast<int>(a.integerAt(0, "device"))).allocator().resetPeak();
+  Device& device = deviceAt(static_cast<int>(a.integerAt(0, "device")));
+  a.environment.session.resetPeak(device);
+  device.allocator().resetPeak();
   return nullptr;
 }
 
@@ -245,6 +339,52 @@ napi_value threads(Arguments& a) {
     Pool::instance().limit(static_cast<int>(a.integerAt(0, "threads")));
   }
   return toJs(a.env, Pool::instance().threads());
+}
+
+std::string text(Arguments& a, size_t i, const char* what) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(a.env, a.at(i), nullptr, 0, &length) != napi_ok) throw OpError{"ERR_CONFIG", std::string(what) + " is not a text"};
+  std::string s(length, '\0');
+  napi_get_value_string_utf8(a.env, a.at(i), s.data(), length + 1, &length);
+  return s;
+}
+
+std::string quoted(const std::string& s) {
+  std::string out = "\"";
+  for (const char c : s) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out + '"';
+}
+
+// openLibrary(file) -> JSON: its versions, its devices (from index 1 on), and the ops that it lacks
+napi_value openLibrary(Arguments& a) {
+  const int devices = openDeviceLibrary(text(a, 0, "file"));
+  std::string names, missing;
+  const auto append = [](std::string& list, const std::string& item) {
+    if (!list.empty()) list += ',';
+    list += quoted(item);
+  };
+  for (int i = 1; i <= devices; i++) append(names, deviceAt(i).describe());
+#define X(Op) if (!deviceAt(1).has(opIndex<Op>)) append(missing, Op::name);
+  WARPWEFT_OPS(X)
+#undef X
+  return toJs(a.env, std::string("{\"versions\":").append(quoted(libraryVersions())).append(",\"devices\":[").append(names).append("],\"missing\":[").append(missing).append("]}"));
+}
+
+// openedLibrary() -> the file that another session of this process has opened, or an empty text
+napi_value openedLibrary(Arguments& a) { return toJs(a.env, libraryPath()); }
+
+// runChild(milliseconds, program, ...arguments) -> what it wrote, or null if it did not end well in that time
+napi_value runChildProcess(Arguments& a) {
+  std::vector<std::string> command;
+  for (size_t i = 1; i < a.count; i++) command.push_back(text(a, i, "argument"));
+  if (command.empty()) throw OpError{"ERR_CONFIG", "runChild: no program is given"};
+  const ChildOutput output = runChild(command, static_cast<int>(a.integerAt(0, "milliseconds")));
+  napi_value none;
+  napi_get_null(a.env, &none);
+  return output.ended && output.status == 0 ? toJs(a.env, output.text) : none;
 }
 
 template <class Op> std::string describeOp() {
@@ -270,9 +410,10 @@ struct Method { const char* name; napi_callback callback; };
 
 const Method kMethods[] = {
     {"alloc", wrapped<alloc>}, {"view", wrapped<view>}, {"share", wrapped<share>}, {"destroy", wrapped<destroy>},
-    {"version", wrapped<version>}, {"overlap", wrapped<overlapOf>}, {"write", wrapped<write>}, {"read", wrapped<read>}, {"readSync", wrapped<readSync>},
+    {"version", wrapped<version>}, {"overlap", wrapped<overlapOf>}, {"write", wrapped<write>}, {"transfer", wrapped<transfer>}, {"read", wrapped<read>}, {"readSync", wrapped<readSync>},
     {"fence", wrapped<fence>}, {"synchronize", wrapped<synchronize>}, {"reset", wrapped<reset>}, {"memory", wrapped<memory>}, {"resetPeak", wrapped<resetPeak>},
     {"trim", wrapped<trim>}, {"describeDevice", wrapped<describeDevice>}, {"threads", wrapped<threads>},
+    {"openLibrary", wrapped<openLibrary>}, {"openedLibrary", wrapped<openedLibrary>}, {"runChild", wrapped<runChildProcess>},
 #define X(Op) {Op::name, call<Op>},
     WARPWEFT_OPS(X)
 #undef X

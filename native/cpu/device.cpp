@@ -1,11 +1,13 @@
 #include "runtime/device.hpp"
 
+#include <cstring>
 #include <exception>
 #include <mutex>
 
 #include "cpu/isa.hpp"
+#include "runtime/op.hpp"
 #include "runtime/pool.hpp"
-#include "runtime/storage.hpp"
+#include "runtime/session.hpp"
 
 namespace warpweft {
 namespace {
@@ -33,8 +35,7 @@ class CpuContext final : public Context {
     faulted_ = false;
     entry.launch(args, *this);
     if (!faulted_) return nullptr;
-    return std::make_shared<Fault>(Fault{"ERR_INDEX", std::string(op) + ": index " + std::to_string(value_) + " at position " + std::to_string(position_) +
-                                         " is outside of [0, " + std::to_string(size_) + ")"});
+    return warpweft::indexFault(op, position_, value_, size_);
   }
 
  protected:
@@ -50,20 +51,62 @@ class CpuContext final : public Context {
 class CpuDevice final : public Device {
  public:
   CpuDevice() : Device("cpu", 0, hostMemory()), set_(cpu::instructionSet()) {}
-  const Entry* kernel(int op) const override { return set_.kernel(op); }
-  std::shared_ptr<const Fault> launch(const Entry& entry, const char* op, const void* args, void* workspace, bool faulty) override {
-    return context_.launch(entry, op, args, workspace, faulty);
+  bool has(int op) const override { return set_.kernel(op) != nullptr; }
+  size_t workspace(int op, const char* name, const void* args) const override {
+    const Entry* entry = set_.kernel(op);
+    if (!entry) throw OpError{"ERR_DEVICE", std::string(name) + ": the backend of cpu has no kernel for it"};
+    return entry->workspace ? entry->workspace(args) : 0;
   }
+
+  void run(const Call& call) override {
+    std::shared_ptr<const Fault> inherited, own;
+    for (size_t i = 0; i < call.count && !inherited; i++)
+      if (call.uses[i].role != Role::write) inherited = call.uses[i].storage->fault;
+    try {
+      own = context_.launch(*set_.kernel(call.op), call.name, call.args, call.workspace, inherited != nullptr);
+      if (own) call.session->report(own);
+    } catch (const std::exception& error) {
+      own = std::make_shared<Fault>(Fault{"ERR_DEVICE", std::string(call.name) + " failed on " + name + ": " + error.what()});
+      fail(own);
+    }
+    if (call.skipsWhenFaulty) return;
+    // What is computed from a faulty value is faulty; what is overwritten by a sound one is sound again.
+    const std::shared_ptr<const Fault>& result = own ? own : inherited;
+    for (size_t i = 0; i < call.count; i++) {
+      const Use& use = call.uses[i];
+      if (use.role != Role::read && (result || use.storage->fault)) use.storage->fault = result;
+    }
+  }
+
   void submit(Task* task) override { stream_.submit(task); }
   void synchronize() override { stream_.synchronize(); }
   bool idle() const override { return stream_.idle(); }
-  void cancel(Session* session) override { stream_.cancel(session); }
+  void drop(Session* session) override { stream_.drop(session); }
+  void settle(Session* session) override { stream_.settle(session); }
+  void fill(void* target, int byte, size_t bytes) override { std::memset(target, byte, bytes); }
+  void upload(void* target, HostBuffer source, size_t bytes) override { std::memcpy(target, source.data(), bytes); }
+  void download(void* target, const void* source, size_t bytes, std::unique_ptr<Task> then) override {
+    if (bytes) std::memcpy(target, source, bytes);
+    then->run();
+  }
+  // Where nothing is queued nobody can be reading the memory.
+  bool writeNow(Storage& storage, void* target, const void* source, size_t bytes) override {
+    if (!idle()) return false;
+    std::memcpy(target, source, bytes);
+    storage.fault.reset();
+    return true;
+  }
+  std::shared_ptr<const Fault> read(Storage& storage, void* target, const void* source, size_t bytes) override {
+    synchronize();
+    if (bytes && !storage.fault) std::memcpy(target, source, bytes);
+    return storage.fault;
+  }
   std::string describe() const override { return std::string(set_.name) + ", " + std::to_string(Pool::instance().threads()) + " threads"; }
 
  private:
   const cpu::InstructionSet& set_;
   CpuContext context_;
-  Stream stream_;
+  Stream stream_{"warpweft-cpu"};
 };
 
 }  // namespace

@@ -9,7 +9,6 @@
 namespace warpweft {
 namespace {
 
-constexpr size_t kAlignment = 64;                  // a cache line, and the widest vector
 constexpr size_t kPage = size_t{2} << 20;          // a huge page
 constexpr size_t kSegment = size_t{32} << 20;      // small requests share segments of this size
 constexpr size_t kKeepWhole = size_t{1} << 20;     // larger blocks are split only if they are a good deal too large
@@ -24,7 +23,7 @@ int64_t readNumber(const char* path) {
 }
 
 // What the host lets this process have: WARPWEFT_MEMORY_LIMIT in bytes, else 95 % of the smaller of physical memory and the control group's limit.
-int64_t hostLimit() {
+int64_t hostLimit(void*) {
   static const int64_t limit = [] {
     if (const char* text = std::getenv("WARPWEFT_MEMORY_LIMIT"))
       if (const long long n = std::atoll(text); n > 0) return static_cast<int64_t>(n);
@@ -36,7 +35,7 @@ int64_t hostLimit() {
   return limit;
 }
 
-void* hostReserve(size_t bytes) {
+void* hostReserve(void*, size_t bytes) {
   // One huge page more than asked, so that the segment can start on one.
   void* p = mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return nullptr;
@@ -52,7 +51,7 @@ size_t roundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
 
-Allocator::Source hostMemory() { return {hostReserve, [](void* p, size_t bytes) { munmap(p, bytes); }, hostLimit}; }
+Allocator::Source hostMemory() { return {hostReserve, [](void*, void* p, size_t bytes) { munmap(p, bytes); }, hostLimit, nullptr, 64}; }   // blocks on cache lines, which are as wide as the widest vector
 
 Allocator::Block* Allocator::take(size_t bytes) {
   Block key{nullptr, bytes, true, nullptr, nullptr, nullptr, 0};
@@ -61,7 +60,7 @@ Allocator::Block* Allocator::take(size_t bytes) {
   Block* block = *fit;
   free_.erase(fit);
   const size_t rest = block->bytes - bytes;
-  if (rest >= kAlignment && (bytes < kKeepWhole || rest > kKeepWhole / 4)) {
+  if (rest >= source_.alignment && (bytes < kKeepWhole || rest > kKeepWhole / 4)) {
     Block* tail = new Block{block->data + bytes, rest, true, block, block->next, block->segment, block->segmentBytes};
     if (tail->next) tail->next->previous = tail;
     block->next = tail;
@@ -74,13 +73,13 @@ Allocator::Block* Allocator::take(size_t bytes) {
 void* Allocator::allocate(size_t bytes) {
   if (bytes > (size_t{1} << 62)) return nullptr;
   const std::lock_guard lock(mutex_);
-  const size_t rounded = roundUp(bytes ? bytes : 1, kAlignment);
+  const size_t rounded = roundUp(bytes ? bytes : 1, source_.alignment);
   Block* block = take(rounded);
   if (!block) {
     // Large requests get a segment of their own, rounded to huge pages; a request that only just misses a segment shares a fresh one.
     const size_t segment = rounded > kSegment / 4 ? roundUp(rounded, kPage) : kSegment;
-    if (reserved_ + static_cast<int64_t>(segment) > source_.limit()) return nullptr;
-    void* p = source_.reserve(segment);
+    if (reserved_ + static_cast<int64_t>(segment) > limit()) return nullptr;
+    void* p = source_.reserve(source_.owner, segment);
     if (!p) return nullptr;
     reserved_ += static_cast<int64_t>(segment);
     free_.insert(new Block{static_cast<char*>(p), segment, true, nullptr, nullptr, p, segment});
@@ -93,10 +92,10 @@ void* Allocator::allocate(size_t bytes) {
   return block->data;
 }
 
-void Allocator::release(void* p) {
+bool Allocator::release(void* p) {
   const std::lock_guard lock(mutex_);
   const auto found = used_.find(p);
-  if (found == used_.end()) return;
+  if (found == used_.end()) return false;
   Block* block = found->second;
   used_.erase(found);
   live_ -= static_cast<int64_t>(block->bytes);
@@ -112,6 +111,7 @@ void Allocator::release(void* p) {
     block = left;
   }
   free_.insert(block);
+  return true;
 }
 
 void Allocator::trim() {
@@ -120,7 +120,7 @@ void Allocator::trim() {
     Block* block = *i;
     if (block->bytes != block->segmentBytes) { ++i; continue; }
     i = free_.erase(i);
-    source_.release(block->segment, block->segmentBytes);
+    source_.release(source_.owner, block->segment, block->segmentBytes);
     reserved_ -= static_cast<int64_t>(block->segmentBytes);
     delete block;
   }

@@ -13,18 +13,25 @@ class Allocator {
  public:
   struct Statistics { int64_t live, peak, reserved, blocks; };
   // Who gives memory to the cache and takes it back: the host, or a device.
-  struct Source { void* (*reserve)(size_t bytes); void (*release)(void* p, size_t bytes); int64_t (*limit)(); };
+  struct Source {
+    void* (*reserve)(void* owner, size_t bytes);
+    void (*release)(void* owner, void* p, size_t bytes);
+    int64_t (*limit)(void* owner);
+    void* owner;
+    size_t alignment;   // of blocks; what `reserve` returns has it
+  };
 
   explicit Allocator(Source source) : source_(source) {}
 
-  // 64-byte aligned, never null (a zero-byte block is a place all the same). Returns null if no more can be had: the caller waits for the queue, trims, and tries again.
+  // Never null (a zero-byte block is a place all the same). Returns null if no more can be had: the caller waits for the queue, trims, and tries again.
   void* allocate(size_t bytes);
-  void release(void* p);
+  // False if `p` is not a block of this allocator.
+  bool release(void* p);
   // Gives segments that hold no live block back to the system. No queued work may still use released blocks.
   void trim();
   Statistics statistics();
   void resetPeak();
-  int64_t limit() const { return source_.limit(); }
+  int64_t limit() const { return source_.limit(source_.owner); }
 
  private:
   struct Block { char* data; size_t bytes; bool free; Block *previous, *next; void* segment; size_t segmentBytes; };

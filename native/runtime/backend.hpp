@@ -3,7 +3,7 @@
 
 namespace warpweft {
 
-// One op of a backend. `args` is the op's argument struct with every View resolved.
+// One op of the CPU. `args` is the op's argument struct with every View resolved.
 struct Entry {
   void (*launch)(const void* args, Context& context);
   size_t (*workspace)(const void* args);   // bytes of Context::workspace, or null where none is needed

@@ -4,7 +4,11 @@
 
 // Everything in this header is shared with objects that are compiled for one instruction set, hence always_inline: the linker must never
 // hand an AVX-512 copy of a shared function to a machine without it.
+#ifdef __CUDACC__   // kernels on GPUs use it too
+#define WW_INLINE __host__ __device__ __forceinline__
+#else
 #define WW_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace warpweft {
 

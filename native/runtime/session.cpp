@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "runtime/device.hpp"
-
 namespace warpweft {
 namespace {
 
@@ -36,7 +34,7 @@ void Session::clear() {
     }
   slots_.clear();
   free_.clear();
-  live_ = bytes_ = 0;
+  for (Usage& u : usage_) u.tensors = u.bytes = 0;
 }
 
 Session::Handle Session::insert(Storage* storage, const View& view) {
@@ -53,7 +51,7 @@ Session::Handle Session::insert(Storage* storage, const View& view) {
   r.storage = storage;
   r.view = view;
   storage->owners++;
-  live_++;
+  usage_[storage->device.index].tensors++;
   return r.generation * kSlots + slot;
 }
 
@@ -68,8 +66,9 @@ Session::Handle Session::create(DType dtype, Device& device, int rank, const int
   const std::string what = "a tensor " + describe(v);
   v.data = device.allocate(bytes, what.c_str());
   Storage* storage = new Storage(device, v.data, bytes);
-  bytes_ += static_cast<int64_t>(bytes);
-  if (bytes_ > peakBytes_) peakBytes_ = bytes_;
+  Usage& u = usage_[device.index];
+  u.bytes += static_cast<int64_t>(bytes);
+  if (u.bytes > u.peakBytes) u.peakBytes = u.bytes;
   return insert(storage, v);
 }
 
@@ -120,12 +119,12 @@ void Session::destroy(Handle handle) {
   Record& r = at(handle, "dispose", "x");
   Storage* storage = r.storage;
   r.storage = nullptr;
-  live_--;
+  usage_[storage->device.index].tensors--;
   const auto slot = static_cast<uint32_t>(handle - std::floor(handle / kSlots) * kSlots);
   // A slot whose generations are used up is retired.
   if (r.generation < kGenerations) { r.generation++; free_.push_back(slot); }
   if (--storage->owners == 0) {
-    bytes_ -= static_cast<int64_t>(storage->bytes);
+    usage_[storage->device.index].bytes -= static_cast<int64_t>(storage->bytes);
     storage->device.release(storage->data, storage->bytes);
   }
   storage->release();

@@ -5,8 +5,8 @@
 #include <mutex>
 #include <vector>
 
+#include "runtime/device.hpp"
 #include "runtime/op.hpp"
-#include "runtime/storage.hpp"
 
 namespace warpweft {
 
@@ -35,10 +35,10 @@ class Session {
   void destroy(Handle handle);
   Record& at(Handle handle, const char* op, const char* argument);
 
-  int64_t tensors() const { return live_; }
-  int64_t bytes() const { return bytes_; }
-  int64_t peakBytes() const { return peakBytes_; }
-  void resetPeak() { peakBytes_ = bytes_; }
+  // Of the session on one device.
+  struct Usage { int64_t tensors = 0, bytes = 0, peakBytes = 0; };
+  const Usage& usage(const Device& device) const { return usage_[device.index]; }
+  void resetPeak(const Device& device) { usage_[device.index].peakBytes = usage_[device.index].bytes; }
 
   // The first fault that no read has reported yet; taken by the next wait for the whole device.
   void report(std::shared_ptr<const Fault> fault);
@@ -51,7 +51,7 @@ class Session {
 
   std::deque<Record> slots_;   // addresses stay as it grows
   std::vector<uint32_t> free_;
-  int64_t live_ = 0, bytes_ = 0, peakBytes_ = 0;
+  Usage usage_[kMaxDevices];
   std::mutex mutex_;
   std::shared_ptr<const Fault> fault_;
 };

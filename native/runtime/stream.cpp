@@ -2,13 +2,14 @@
 
 #include <pthread.h>
 
+#include <string>
 #include <thread>
 
 namespace warpweft {
 
-Stream::Stream() {
-  std::thread([this] {
-    pthread_setname_np(pthread_self(), "warpweft-cpu");
+Stream::Stream(const char* name) {
+  std::thread([this, name = std::string(name)] {
+    pthread_setname_np(pthread_self(), name.c_str());
     work();
   }).detach();
 }
@@ -39,10 +40,10 @@ void Stream::synchronize() {
   waiting_--;
 }
 
-void Stream::cancel(Session* session) {
+void Stream::drop(Session* session) {
   Task* dropped = nullptr;
   {
-    std::unique_lock lock(mutex_);
+    const std::lock_guard lock(mutex_);
     Task** link = &first_;
     last_ = nullptr;
     while (Task* task = *link) {
@@ -56,15 +57,19 @@ void Stream::cancel(Session* session) {
         link = &task->next;
       }
     }
-    waiting_++;
-    done_.wait(lock, [&] { return current_ != session; });
-    waiting_--;
     done_.notify_all();
   }
   while (Task* task = dropped) {
     dropped = task->next;
     delete task;
   }
+}
+
+void Stream::settle(Session* session) {
+  std::unique_lock lock(mutex_);
+  waiting_++;
+  done_.wait(lock, [&] { return current_ != session; });
+  waiting_--;
 }
 
 void Stream::work() {

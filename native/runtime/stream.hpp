@@ -22,17 +22,19 @@ class Task {
   int64_t number = 0;   // counts the tasks of its stream, from 1
 };
 
-// The CPU as a stream: one thread takes tasks in the order in which they were queued. Never destroyed (a thread may run past static destructors).
+// One thread that takes tasks in the order in which they were queued. Never destroyed (a thread may run past static destructors).
 class Stream {
  public:
-  Stream();
+  explicit Stream(const char* name);   // of the thread: at most 15 characters
   // Takes ownership. Waits where more than kRunAhead tasks are queued, so that a program that never waits does not run out of memory.
   void submit(Task* task);
   // Waits until everything that was queued before has run.
   void synchronize();
   bool idle() const { return finished_.load(std::memory_order_acquire) == submitted_.load(std::memory_order_acquire); }
-  // Removes the session's queued tasks and waits for the one that runs, if it is the session's.
-  void cancel(Session* session);
+  // Removes the session's queued tasks.
+  void drop(Session* session);
+  // Waits for the task that runs, if it is the session's.
+  void settle(Session* session);
 
  private:
   void work();

@@ -142,8 +142,9 @@ test('instructions that nothing has: one line says which there are, for every co
 })
 
 test('doctor says what computes and why no GPU does', async () => {
-  const facts = JSON.parse((await runCli(['doctor', '--json'], { env: { WARPWEFT_ISA: 'baseline', WARPWEFT_THREADS: '1' } })).out) as Record<string, string>
+  const facts = JSON.parse((await runCli(['doctor', '--json'], { env: { WARPWEFT_ISA: 'baseline', WARPWEFT_THREADS: '1', WARPWEFT_CUDA: 'off', WARPWEFT_DEVICE: '' } })).out) as Record<string, string>
   expect(facts['instructions']).toContain('baseline')
   expect(facts['threads']).toBe('1 (WARPWEFT_THREADS=1)')
-  expect(facts['gpu']).toMatch(/^not used: /)
+  expect(facts['gpu']).toBe('none: GPUs are switched off by WARPWEFT_CUDA=off')
+  expect(facts['device']).toBe("cpu; 'auto' is cpu: GPUs are switched off by WARPWEFT_CUDA=off")
 })

@@ -19,6 +19,10 @@
 #include "runtime/context.hpp"
 #include "runtime/view.hpp"
 
+#ifdef WARPWEFT_SIMT
+#include "simt/kernel_context.hpp"   // the same tests, run on the kernels of cuda/ by the emulator
+#else
+
 // Declares the kernels of an op; use once per op, outside of any namespace. Then kernelsOf(WW_ENTRIES(Op)).
 #if defined(__x86_64__)
 #define WW_DECLARE(Op)                                              \
@@ -72,6 +76,8 @@ class TestContext final : public Context {
     kernel.entry->launch(&op, *this);
   }
 
+  bool reported(int64_t n) const { return faults == n; }
+
   int64_t faults = 0, faultPosition = 0, faultValue = 0, faultSize = 0;
   bool faultyInput = false;
 
@@ -102,6 +108,11 @@ class TestContext final : public Context {
   Memory workspace_;
   std::mutex mutex_;
 };
+
+}  // namespace warpweft::test
+#endif
+
+namespace warpweft::test {
 
 // Half types, by rounding in double precision: independent of the kernels' conversions.
 inline uint16_t toHalf(double x, int fractionBits, int minimumExponent, double largest) {

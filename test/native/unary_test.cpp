@@ -251,7 +251,7 @@ void threads() {
   Tensor x(DType::f32, {301, 500});
   x.fill([](int64_t i) { return 5 * std::sin(static_cast<double>(i)); });
   for (const Kernel& k : WW_ENTRIES(Unary)) {
-    Tensor one(DType::bf16, {301, 500}, {1, 301}), four(DType::bf16, {301, 500}, {1, 301});
+    Tensor one(DType::f32, {301, 500}, {1, 301}), four(DType::f32, {301, 500}, {1, 301});
     TestContext single(1), several(4);
     single.run(k, Unary{x.in(), one.out(), static_cast<int64_t>(UnaryOp::gelu)});
     several.run(k, Unary{x.in(), four.out(), static_cast<int64_t>(UnaryOp::gelu)});
