@@ -81,7 +81,10 @@ void run(const Copy& a, Context& context) {
   if (a.x.dtype == a.y.dtype && !a.y.accumulate) return dispatchBytes(a.x.dtype, [&]<class T>() { move<T>(a, l, stream); });
   if (isFloat(a.x.dtype) && isFloat(a.y.dtype))
     return dispatchFloat(a.x.dtype, [&]<class X>() { dispatchFloat(a.y.dtype, [&]<class Y>() { map<Y, X>(a, l, stream); }); });
-  launch<convert>(stream, blocksFor(l.total, kLoopThreads), kLoopThreads, 0, l, a.y.data, a.y.dtype, a.x.data, a.x.dtype);
+  forEachPart(l, [&](const Loop<2>& part, const int64_t (&o)[2]) {
+    launch<convert>(stream, blocksFor(part.total, kLoopThreads), kLoopThreads, 0, part, a.y.as<char>() + o[0] * sizeOf(a.y.dtype), a.y.dtype,
+                    a.x.as<const char>() + o[1] * sizeOf(a.x.dtype), a.x.dtype);
+  });
 }
 
 }  // namespace warpweft::cuda

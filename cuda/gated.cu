@@ -61,7 +61,6 @@ void run(const GatedBackward& a, Context& context) {
   const View &dgate = a.dgate ? a.dgate : a.dup, &dup = a.dup ? a.dup : a.dgate;
   const View* views[] = {&a.dy, &a.gate, &a.up, &dgate, &dup};
   const Loop<5> l = loopOver(views);
-  if (l.total == 0) return;
   dispatchFloat(a.gate.dtype, [&]<class T>() {
     const T *dy = a.dy.as<const T>(), *gate = a.gate.as<const T>(), *up = a.up.as<const T>();
     T *toGate = a.dgate ? a.dgate.as<T>() : nullptr, *toUp = a.dup ? a.dup.as<T>() : nullptr;
@@ -71,8 +70,10 @@ void run(const GatedBackward& a, Context& context) {
                        vectors<T, V>(l, 1, gate) && vectors<T, V>(l, 2, up) && written(3, dgate.as<const T>()) && written(4, dup.as<const T>());
     dispatchActivation(a.activation, [&]<class A>() {
       const auto with = [&]<int W>() {
-        launch<backward<W, A, T>>(context.stream(), blocksFor(l.total / W, kLoopThreads), kLoopThreads, 0, l, dy, gate, up, toGate, a.dgate && a.dgate.accumulate,
-                                  toUp, a.dup && a.dup.accumulate);
+        forEachPart(l, [&](const Loop<5>& part, const int64_t (&o)[5]) {
+          launch<backward<W, A, T>>(context.stream(), blocksFor(part.total / W, kLoopThreads), kLoopThreads, 0, part, dy + o[0], gate + o[1], up + o[2],
+                                    toGate ? toGate + o[3] : nullptr, a.dgate && a.dgate.accumulate, toUp ? toUp + o[4] : nullptr, a.dup && a.dup.accumulate);
+        });
       };
       if (whole) with.template operator()<V>();
       else with.template operator()<1>();

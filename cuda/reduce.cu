@@ -76,12 +76,12 @@ __global__ void __launch_bounds__(kThreads) reduce(Loop<2> kept, Loop<1> reduced
   int64_t at[2] = {0, 0};
   A total = start<A>(op);
   if (result < kept.total) {
-    kept.offsets(result, at);
+    kept.offsetsOfMany(result, at);
     S sum = start<S>(op);
     int64_t count = 0;
     for (int64_t i = first + threadIdx.x / across; i < last; i += step) {
       int64_t o[1];
-      reduced.offsets(i, o);
+      reduced.offsetsOfMany(i, o);
       S v;
       if constexpr (kIsFloat<T>) v = toFloat(x[at[1] + o[0]]);
       else v = static_cast<S>(x[at[1] + o[0]]);
@@ -106,7 +106,7 @@ template <class A> __global__ void __launch_bounds__(kThreads) finish(Loop<2> ke
   A total = partial[result];
   for (int64_t p = 1; p < parts; p++) total = joined(op, total, partial[p * kept.total + result]);
   int64_t at[2];
-  kept.offsets(result, at);
+  kept.offsetsOfMany(result, at);
   put(y, op, at[0], total);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 // Elementwise kernels over tensors of any strides: which element of each operand a thread has, and the kernel that applies a function to them.
+#include <tuple>
 #include <utility>
 
 #include "cuda/kernel.cuh"
@@ -27,21 +28,39 @@ struct Divider {
 // one, where the first operand has its smallest stride.
 template <int N> struct Loop {
   int rank;
-  bool wide;   // 2^31 elements or more
   int64_t total;
   int64_t sizes[kMaxRank];
   Divider dividers[kMaxRank];
   int64_t strides[N][kMaxRank];
 
-  // Where element i of the loop lies in each operand.
+  // Where element i of a loop of less than 2^31 elements lies in each operand.
   WW_DEVICE void offsets(int64_t i, int64_t (&out)[N]) const {
+    WW_UNROLL for (int k = 0; k < N; k++) out[k] = 0;
+    auto rest = static_cast<uint32_t>(i);
+    for (int d = 0; d < rank; d++) {
+      const uint32_t next = d + 1 == rank ? 0 : dividers[d](rest), index = rest - next * dividers[d].divisor;
+      WW_UNROLL for (int k = 0; k < N; k++) out[k] += index * strides[k][d];
+      rest = next;
+    }
+  }
+  // The same for any number of elements, slower.
+  WW_DEVICE void offsetsOfMany(int64_t i, int64_t (&out)[N]) const {
     WW_UNROLL for (int k = 0; k < N; k++) out[k] = 0;
     int64_t rest = i;
     for (int d = 0; d < rank; d++) {
-      const int64_t next = d + 1 == rank ? 0 : wide ? rest / sizes[d] : static_cast<int64_t>(dividers[d](static_cast<uint32_t>(rest)));
-      const int64_t index = rest - next * sizes[d];
+      const int64_t next = d + 1 == rank ? 0 : rest / sizes[d], index = rest - next * sizes[d];
       WW_UNROLL for (int k = 0; k < N; k++) out[k] += index * strides[k][d];
       rest = next;
+    }
+  }
+
+  // One dimension with another size; after that the total and the dividers are right again.
+  void resize(int d, int64_t size) {
+    sizes[d] = size;
+    total = 1;
+    for (int k = 0; k < rank; k++) {
+      total *= sizes[k];
+      dividers[k] = Divider::of(static_cast<uint32_t>(sizes[k]));
     }
   }
 };
@@ -50,7 +69,6 @@ template <int N> Loop<N> loopOver(const View* const (&views)[N]) {
   Loop<N> l{};
   const View& y = *views[0];
   l.total = y.numel();
-  l.wide = l.total >= int64_t{1} << 31;
   int order[kMaxRank], n = 0;
   for (int d = y.rank - 1; d >= 0; d--)
     if (y.sizes[d] != 1) order[n++] = d;
@@ -68,8 +86,23 @@ template <int N> Loop<N> loopOver(const View* const (&views)[N]) {
     for (int k = 0; k < N; k++) l.strides[k][l.rank] = views[k]->strides[d];
     l.rank++;
   }
-  for (int d = 0; d < l.rank; d++) l.dividers[d] = Divider::of(static_cast<uint32_t>(l.wide ? 1 : l.sizes[d]));
+  if (l.rank) l.resize(0, l.sizes[0]);
   return l;
+}
+
+// Calls body(loop, offsets) for parts of less than 2^31 elements, cut across the outer dimensions; offsets: where each operand begins.
+template <int N, class F> void forEachPart(const Loop<N>& l, F&& body, const int64_t (&begin)[N] = {}) {
+  if (l.total == 0) return;
+  if (l.total < int64_t{1} << 31) return body(l, begin);
+  const int outer = l.rank - 1;
+  const int64_t whole = l.sizes[outer], half = l.rank > 1 ? whole / 2 : whole / 2 / 64 * 64;   // a loop of one dimension stays aligned
+  int64_t second[N];
+  for (int k = 0; k < N; k++) second[k] = begin[k] + half * l.strides[k][outer];
+  Loop<N> part = l;
+  part.resize(outer, half);
+  forEachPart(part, body, begin);
+  part.resize(outer, whole - half);
+  forEachPart(part, body, second);
 }
 
 // Operand k can be read V elements at a time: they are adjacent and aligned, or one and the same.
@@ -147,7 +180,13 @@ template <int V, class Y, class... X> bool vectorized(const Loop<sizeof...(X) + 
 }
 
 template <int V, class F, class Y, class... X> void launchElementwise(Stream stream, const F& f, const Loop<sizeof...(X) + 1>& l, bool accumulate, Y* y, const X*... x) {
-  if (l.total > 0) launch<elementwise<V, F, Y, X...>>(stream, blocksFor(ceilDiv(l.total, V), kLoopThreads), kLoopThreads, 0, f, l, accumulate, y, x...);
+  forEachPart(l, [&](const Loop<sizeof...(X) + 1>& part, const int64_t (&begin)[sizeof...(X) + 1]) {
+    [[maybe_unused]] int k = 0;
+    const std::tuple<const X*...> from{x + begin[++k]...};   // in order: braces
+    std::apply([&](const X*... p) {
+      launch<elementwise<V, F, Y, X...>>(stream, blocksFor(ceilDiv(part.total, V), kLoopThreads), kLoopThreads, 0, f, part, accumulate, y + begin[0], p...);
+    }, from);
+  });
 }
 
 }  // namespace warpweft::cuda

@@ -144,6 +144,8 @@ void wait(Site at) {
 
 void wake(Thread* t) { machine().ready.add(machine().positionOf[t->linear]); }
 
+bool same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+bool same(const Site& a, const Site& b) { return a.line == b.line && same(a.file, b.file) && same(a.what, b.what); }
 std::string where(const Site& s) { return std::string(s.what) + " at " + s.file + ":" + std::to_string(s.line); }
 std::string nameOf(const uint3& i) { return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")"; }
 
@@ -338,7 +340,7 @@ void barrier(int id, unsigned threads, bool strict, Site at) {
   if (threads > block.threads || threads == 0 || (threads % 32 && threads != block.threads))
     fail(at.file, at.line, "barrier %d for %u threads of a block of %u, expected a multiple of 32", id, threads, block.threads);
   if (b.arrived && b.threads != threads) fail(at.file, at.line, "barrier %d for %u threads, others came to it for %u at %s:%d", id, threads, b.threads, b.at.file, b.at.line);
-  if (b.arrived && strict && (b.at.line != at.line || std::strcmp(b.at.file, at.file) != 0))
+  if (b.arrived && strict && !same(b.at, at))
     fail(at.file, at.line, "divergent barrier: other threads of the block came to the one at %s:%d", b.at.file, b.at.line);
   b.threads = threads;
   b.at = at;
@@ -378,7 +380,7 @@ Meeting* arrive(uint32_t mask, const void* in, void* out, Site at) {
     m->mask = needed;
     m->arrived = 0;
     m->at = at;
-  } else if (m->at.line != at.line || std::strcmp(m->at.what, at.what) != 0 || std::strcmp(m->at.file, at.file) != 0) {
+  } else if (!same(m->at, at)) {
     fail(at.file, at.line, "divergent %s: other lanes of warp %u came to %s", at.what, warp.number, where(m->at).c_str());
   }
   m->arrived |= bit;

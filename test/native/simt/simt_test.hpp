@@ -1,20 +1,15 @@
 #pragma once
-// What the tests of the emulator and of its kernels share: errors that have to come, processes that have to die, several orders of the fibers.
+// What tests of the emulator itself need: errors that have to come, processes that have to die.
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstring>
 #include <functional>
 #include <string>
 
-#include "cuda/device/device.cuh"
-#include "test_context.hpp"
+#include "device_test.hpp"
 
 namespace warpweft::test {
-
-inline constexpr struct { simt::Order order; uint64_t seed; const char* name; } kOrders[] = {
-    {simt::Order::forward, 0, "forward"}, {simt::Order::reverse, 0, "reverse"}, {simt::Order::shuffled, 1, "shuffled 1"}, {simt::Order::shuffled, 2, "shuffled 2"}};
 
 // The message of the simt::Error that `run` throws; a failure where it throws none.
 inline std::string errorOf(const char* what, const std::function<void()>& run) {
@@ -62,10 +57,5 @@ inline constexpr bool kAddressSanitizer =
 #else
     false;
 #endif
-
-// Launches with no runtime around them.
-template <auto kKernel, class... A> void run(dim3 grid, dim3 block, size_t sharedBytes, A&&... arguments) {
-  cuda::launch<kKernel>(nullptr, grid, block, sharedBytes, std::forward<A>(arguments)...);
-}
 
 }  // namespace warpweft::test
