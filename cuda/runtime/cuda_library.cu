@@ -94,7 +94,7 @@ const char* info(int device, DeviceInfo* info) {
   cudaDeviceProp p;
   if (const char* error = message(cudaGetDeviceProperties(&p, usable()[device]))) return error;
   *info = {};
-  std::strncpy(info->name, p.name, sizeof info->name - 1);
+  std::memcpy(info->name, p.name, std::min(std::strlen(p.name), sizeof info->name - 1));
   info->capability = 10 * p.major + p.minor;
   info->multiprocessors = p.multiProcessorCount;
   info->sharedPerBlock = static_cast<int64_t>(p.sharedMemPerBlockOptin);

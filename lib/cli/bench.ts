@@ -7,7 +7,7 @@ import { attention } from '../ops/attention.js'
 import { matmul } from '../ops/matmul.js'
 import { backward } from '../autograd/backward.js'
 import { tensor } from '../tensor/create.js'
-import { cpu, threads } from '../tensor/device.js'
+import { defaultDevice, threads } from '../tensor/device.js'
 import { Random } from '../data/random.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -29,7 +29,7 @@ export const bench: Command = {
     if (output !== undefined) await requireWritableFile(output)
     atWork('measuring', () => 'What is measured so far is above.')
     const about = {
-      processor: cpus()[0]?.model.trim(), device: cpu.describe(), threads: threads(), node: process.versions.node, repeats,
+      processor: cpus()[0]?.model.trim(), device: defaultDevice().describe(), threads: threads(), node: process.versions.node, repeats,
       command: `warpweft bench --repeats ${repeats}`,
     }
     console.log(`${about.processor}; ${about.device}; ${about.threads} threads; float32; median of ${repeats} (fastest to slowest)`)
@@ -89,7 +89,7 @@ async function timed(name: string, repeats: number, flop: number, run: () => voi
     await scope(async () => {
       if (gradients) run()
       else noGrad(run)
-      await cpu.synchronize()
+      await defaultDevice().synchronize()
     })
     if (i >= 0) times.push(performance.now() - start)
   }

@@ -107,8 +107,8 @@ export interface TensorMethods {
   detach(): Tensor
   clone(): Tensor
   contiguous(): Tensor
-  /** On another device, in another dtype, or both; itself where neither differs. */
-  to(where: DType | Device | string, dtype?: DType): Tensor
+  /** On another device (or its name), in another dtype (`to('bfloat16')`), or both; itself where neither differs. */
+  to(where: string | Device, dtype?: DType): Tensor
 }
 
 declare module '../tensor/tensor.js' {

@@ -1,3 +1,4 @@
+import { DTypeError } from '../errors.js'
 import { recorded } from '../autograd/tape.js'
 import { Device, device as deviceOf } from '../tensor/device.js'
 import { type DType, dtypeId, dtypes } from '../tensor/dtype.js'
@@ -10,8 +11,11 @@ import { cast, contiguous } from './copy.js'
  * The gradient goes the other way.
  * @param where a device, its name, or a dtype   @throws DeviceError, DTypeError
  */
-export function to(x: Tensor, where: DType | Device | string, dtype?: DType): Tensor {
-  if (typeof where === 'string' && (dtypes as readonly string[]).includes(where)) return cast(x, where as DType)
+export function to(x: Tensor, where: string | Device, dtype?: DType): Tensor {
+  if (typeof where === 'string') {
+    if ((dtypes as readonly string[]).includes(where)) return cast(x, where as DType)
+    if (!/^(cpu|cuda|auto)/.test(where)) throw new DTypeError(`to: '${where}' is neither a device nor a dtype (${dtypes.join(', ')})`)
+  }
   return moved(dtype === undefined ? x : cast(x, dtype), deviceOf(where))
 }
 

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <new>
 
 #include "runtime/op.hpp"
 #include "runtime/session.hpp"
@@ -242,9 +241,9 @@ void Accelerator::collectSuspects() {
   if (range.begin == range.end) return;
   const int64_t count = range.end - range.begin, begin = range.begin % SuspectRing::kSlots, first = std::min(count, SuspectRing::kSlots - begin);
   HostBuffer words(*this, static_cast<size_t>(count) * sizeof(FaultWord));
-  if (!words.data()) throw std::bad_alloc();
   auto* to = static_cast<FaultWord*>(words.data());
-  std::fill_n(to, count, FaultWord{~uint64_t{0}, 0, 0, ~0u, ~0u});
+  if (to) std::fill_n(to, count, FaultWord{~uint64_t{0}, 0, 0, ~0u, ~0u});
+  else fail(std::make_shared<Fault>(Fault{"ERR_OUT_OF_MEMORY", "the host has no memory to look for faults on " + name}));
   const auto copied = [&](FaultWord* target, const FaultWord* source, int64_t n) {
     return n == 0 || succeeded(library_.copy(ordinal_, stream_, target, source, static_cast<size_t>(n) * sizeof(FaultWord)), "a copy to the host");
   };

@@ -71,8 +71,8 @@ void SuspectRing::settle(Range range, const FaultWord* words) {
   const std::lock_guard lock(mutex_);
   for (int64_t n = range.begin; n < range.end; n++) {
     const size_t slot = static_cast<size_t>(n % kSlots);
-    const FaultWord& w = words[n - range.begin];
     const std::shared_ptr<Suspect> suspect = std::move(suspects_[slot]);
+    const FaultWord w = words ? words[n - range.begin] : FaultWord{~uint64_t{0}, 0, 0, ~0u, ~0u};
     if (w.position == ~uint64_t{0}) {
       suspect->state.store(Suspect::sound, std::memory_order_release);
       continue;

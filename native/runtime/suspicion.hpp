@@ -46,7 +46,7 @@ class SuspectRing {
   std::shared_ptr<Suspect> take(const char* op, Session* session, bool& dirty);
   // What was taken since the last collection.
   Range collect() { return {std::exchange(collected_, next_), next_}; }
-  // `words` has those of the range, in order.
+  // `words` has those of the range, in order; null where the device has failed, and nobody will see a value again.
   void settle(Range range, const FaultWord* words);
   // Forgets the session, which is closing: nobody is told any more.
   void forget(Session* session);

@@ -311,7 +311,7 @@ onGpu('the end of those who use it', () => {
         z.data()
         y.data()
         parentPort.postMessage('busy')
-        z.dataSync()`)}`))
+        z.dataSync()`)}`), { env: { ...process.env, ...env } })
       await once(thread, 'message')
       await thread.terminate()
       scope(() => { expect(numbers(tensor([1, i], null, { device: 'cuda' }))).toEqual([1, i]) })
@@ -323,7 +323,7 @@ onGpu('the end of those who use it', () => {
     const thread = new Worker(new URL(`data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads'
       const { tensor, memory } = await import(${library})
       const x = tensor([1, 2], null, { device: 'cuda' })
-      parentPort.postMessage([...await x.data(), memory('cuda').tensors])`)}`))
+      parentPort.postMessage([...await x.data(), memory('cuda').tensors])`)}`), { env: { ...process.env, ...env } })
     expect(await once(thread, 'message')).toEqual([[1, 2, 1]])
     await thread.terminate()
   })

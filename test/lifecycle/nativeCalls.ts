@@ -7,6 +7,7 @@ import { SGD } from '#lib/optim/sgd.js'
 import * as ops from '#lib/ops/index.js'
 import { loadAddon } from '#lib/tensor/addon.js'
 import { ones, tensor } from '#lib/tensor/create.js'
+import { cpu, withDevice } from '#lib/tensor/device.js'
 import { native } from '#lib/tensor/native.js'
 import { scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
@@ -56,7 +57,7 @@ function record(work: () => void): Call[] {
     }
   }
   try {
-    work()
+    withDevice(cpu, work)
   } finally {
     Object.assign(anyNative, real)
   }
