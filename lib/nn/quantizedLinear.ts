@@ -13,11 +13,11 @@ export class QuantizedLinear extends Module {
   private readonly stored: QuantizedMatrix
 
   /** @param weight `[out, in]`, row by row */
-  constructor(weight: Float32Array, [out, inputs]: readonly [number, number], readonly bias: Parameter | undefined, readonly to: Quantization, options: { doubleQuantization?: boolean } = {}) {
+  constructor(weight: Float32Array, [out, inputs]: readonly [number, number], readonly bias: Parameter | undefined, readonly quantization: Quantization, options: { doubleQuantization?: boolean } = {}) {
     super()
     this.inFeatures = inputs
     this.outFeatures = out
-    this.stored = quantized(weight, [out, inputs], to, options)
+    this.stored = quantized(weight, [out, inputs], quantization, options)
   }
 
   /** The weight as float32 `[out, in]`; the caller frees it. */

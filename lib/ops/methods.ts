@@ -22,7 +22,7 @@ import { topK } from './topK.js'
 import * as unary from './unary.js'
 import * as view from './view.js'
 
-// The ops as methods of Tensor, with the names and meanings of PyTorch in camelCase. Importing this file adds them.
+// The ops as methods of Tensor, with the names and meanings of PyTorch in camelCase. Importing this file adds them; `Tensor` declares them.
 
 export interface TensorMethods {
   /** Computes gradients of everything this tensor depends on; see `backward`. */
@@ -109,11 +109,6 @@ export interface TensorMethods {
   contiguous(): Tensor
   /** On another device (or its name), in another dtype (`to('bfloat16')`), or both; itself where neither differs. */
   to(where: string | Device, dtype?: DType): Tensor
-}
-
-declare module '../tensor/tensor.js' {
-  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- merged into the class
-  interface Tensor extends TensorMethods {}
 }
 
 const { neg, abs, square, exp, log, log1p, sqrt, rsqrt, reciprocal, erf, sin, cos, relu, gelu, silu, tanh, sigmoid, softplus, sign, floor, ceil, round, trunc, logicalNot, isNan,

@@ -1,3 +1,4 @@
+import type { TensorMethods } from '../ops/methods.js'
 import { AutogradError, DTypeError, ShapeError } from '../errors.js'
 import { defaultDevice, device as deviceOf, type Device } from './device.js'
 import { type DType, dtypeId, rawArray, type TypedArray } from './dtype.js'
@@ -35,6 +36,13 @@ export function contiguousStrides(shape: readonly number[]): number[] {
   for (let d = shape.length - 1; d >= 0; d--) { strides[d] = stride; stride *= shape[d]! }
   return strides
 }
+
+/**
+ * The methods of ops, which `ops/methods.ts` adds. The one look upwards, of types alone: declared from there, a merged class loses its `[Symbol.dispose]` to TypeScript
+ * whenever it compiles a part of the files anew.
+ */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging, @typescript-eslint/no-empty-object-type
+export interface Tensor extends TensorMethods {}
 
 /**
  * An n-dimensional array on a device. Values are read with `await t.data()`; until then work is only queued.
