@@ -5,25 +5,27 @@ import { closest } from '../spelling.js'
 import { commandHelp, parseCommandLine, UsageError, type Command } from './arguments.js'
 import { answerSignals } from './atWork.js'
 import { bench } from './bench.js'
+import { chat } from './chat.js'
 import { convert, merge } from './convert.js'
 import { demo } from './demo.js'
 import { doctor } from './doctor.js'
 import { download } from './download.js'
 import { evaluate } from './evaluate.js'
 import { finetune } from './finetune.js'
+import { generate } from './generate.js'
 import { inFlags } from './inFlags.js'
 import { info } from './info.js'
 import { train } from './train.js'
 import { translate } from './translate.js'
 
-export const commands: Readonly<Record<string, Command>> = { demo, train, translate, evaluate, finetune, merge, convert, download, info, doctor, bench }
+export const commands: Readonly<Record<string, Command>> = { demo, train, translate, evaluate, generate, chat, finetune, merge, convert, download, info, doctor, bench }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 function overview(): string {
   const width = Math.max(...Object.keys(commands).map(name => name.length))
   return [
-    `warpweft ${version}: train Transformers, translate with them`, '',
+    `warpweft ${version}: train Transformers, translate and generate with them`, '',
     ...Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(width)}  ${about}`), '',
     '`warpweft COMMAND --help` says more of one. WARPWEFT_THREADS bounds the threads, WARPWEFT_DEBUG=1 shows where an error came from.',
   ].join('\n')

@@ -1,5 +1,6 @@
 import { CheckpointError, ConfigError } from '../errors.js'
 import { Transformer } from '../models/transformer.js'
+import type { GenerativeModel } from '../nn/decoding.js'
 import type { Tokenizer } from '../text/tokenizer.js'
 import { loadModel } from '../hub/modelDirectory.js'
 
@@ -11,4 +12,14 @@ export async function translationModel(directory: string): Promise<{ model: Tran
   }
   if (!tokenizer) throw new CheckpointError(`${directory} has no tokenizer.json. Put the one that the model was trained with beside its config.json.`)
   return { model, tokenizer }
+}
+
+/** A model directory that can generate text. @throws CheckpointError, ConfigError with what is missing */
+export async function generativeModel(directory: string): Promise<{ model: GenerativeModel, tokenizer: Tokenizer }> {
+  const { model, tokenizer } = await loadModel(directory)
+  if (!('prepare' in model && 'decode' in model)) {
+    throw new ConfigError(`${directory} holds a ${model.constructor.name}, which does not generate text; expected a causal language model, or one with encoder and decoder.`)
+  }
+  if (!tokenizer) throw new CheckpointError(`${directory} has no tokenizer.json. Put the one that the model was trained with beside its config.json.`)
+  return { model: model as unknown as GenerativeModel, tokenizer }
 }

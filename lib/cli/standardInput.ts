@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { decodeUtf8 } from '../data/lineBlocks.js'
 import { DataError } from '../errors.js'
 
@@ -11,6 +12,7 @@ const mostTogether = 64
  * @throws DataError that names the line, for what is no text in UTF-8
  */
 export async function* standardInput(stream: NodeJS.ReadStream = process.stdin): AsyncGenerator<string[]> {
+  if (stream === process.stdin) requireInput()
   const lines = new IncomingLines()
   let wake = (): void => undefined
   stream.on('data', (chunk: Buffer) => {
@@ -36,6 +38,17 @@ export async function* standardInput(stream: NodeJS.ReadStream = process.stdin):
   } finally {
     stream.destroy()   // an open terminal would keep the process
   }
+}
+
+/** Node takes a folder for an input that has ended. @throws DataError if standard input is one */
+export function requireInput(): void {
+  let isFolder: boolean
+  try {
+    isFolder = fstatSync(0).isDirectory()
+  } catch {
+    return   // closed: nothing comes
+  }
+  if (isFolder) throw new DataError(`${standardInputName}: it is a folder. Expected text; name files as arguments, or write < FILE.`)
 }
 
 /** Bytes on one side, lines on the other. What is wrong is told when the lines before it are taken. */

@@ -139,16 +139,18 @@ function cacheOptions({ isEncoderDecoder }: GenerativeModel, { width, texts, mas
   return { kind, maxLength: maxCacheLen }
 }
 
-/** Bytes that one step of a beam search may take: log-probabilities, and candidates that are compared. */
-const mostBeamBytes = 2 ** 30
+/** Bytes that one step of a beam search may take: log-probabilities, and the candidates that are compared, of which each is an object. */
+const mostBeamBytes = 2 ** 29
 
 function requireMemory({ vocabSize }: GenerativeModel, { texts }: GenerationPrompt, numBeams: number): void {
-  const bytes = (beams: number) => texts.length * beams * (16 * Math.min(2 * beams, vocabSize) + 8 * vocabSize)
+  const bytes = (beams: number) => texts.length * beams * (64 * Math.min(2 * beams, vocabSize) + 8 * vocabSize)
+  const useful = Math.max(vocabSize, 1024)
+  if (numBeams > useful) throw new ConfigError(`numBeams is ${numBeams}, with a vocabulary of ${vocabSize}: at most ${useful} are of use.`)
   if (bytes(numBeams) <= mostBeamBytes) return
   let most = 1
   while (bytes(2 * most) <= mostBeamBytes) most *= 2
   throw new ConfigError(`numBeams is ${numBeams}: with a vocabulary of ${vocabSize} each step would take ${(bytes(numBeams) / 2 ** 30).toFixed(1)} GiB of memory`
-    + `${texts.length > 1 ? ` for a batch of ${texts.length}` : ''}, the bound is 1 GiB. Use ${most} beams at most${texts.length > 1 ? ', or smaller batches' : ''}.`)
+    + `${texts.length > 1 ? ` for a batch of ${texts.length}` : ''}, the bound is 0.5 GiB. Use ${most} beams at most${texts.length > 1 ? ', or smaller batches' : ''}.`)
 }
 
 function newTokens({ maxPositions }: GenerativeModel, { width }: GenerationPrompt, { maxNewTokens, maxLength }: GenerationOptions): number {
