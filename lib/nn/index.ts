@@ -1,3 +1,4 @@
+export { Alibi, alibiSlopes } from './alibi.js'
 export type { DecodingInputs, DecodingState, GenerativeModel } from './decoding.js'
 export { type DecoderLayerCache, EncoderDecoderState } from './encoderDecoderState.js'
 export { GatedFeedForward } from './gatedFeedForward.js'
