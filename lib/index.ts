@@ -18,45 +18,7 @@ export { backward } from './autograd/backward.js'
 export { checkpoint } from './autograd/checkpoint.js'
 export { type CustomOp, customOp } from './autograd/customOp.js'
 export { gradcheck, type GradcheckOptions } from './autograd/gradcheck.js'
-export { Bloom, type BloomConfig, BloomModel } from './models/bloom.js'
-export { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from './models/decoderHeads.js'
-export { Falcon, type FalconConfig, FalconModel } from './models/falcon.js'
-export {
-  AlbertForMaskedLM, AlbertForMultipleChoice, AlbertForPreTraining, AlbertForQuestionAnswering, AlbertForSequenceClassification, AlbertForTokenClassification, type AlbertConfig,
-  AlbertModel, type AlbertPreTrainingOutput,
-} from './models/albert.js'
-export {
-  type BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForNextSentencePrediction, BertForPreTraining, BertForQuestionAnswering, BertForSequenceClassification,
-  BertForTokenClassification, BertLMHeadModel, BertModel, type BertPreTrainingOutput,
-} from './models/bert.js'
-export {
-  type DistilBertConfig, DistilBertForMaskedLM, DistilBertForMultipleChoice, DistilBertForQuestionAnswering, DistilBertForSequenceClassification,
-  DistilBertForTokenClassification, DistilBertModel,
-} from './models/distilbert.js'
-export {
-  type ElectraConfig, ElectraForCausalLM, ElectraForMaskedLM, ElectraForMultipleChoice, ElectraForPreTraining, ElectraForQuestionAnswering,
-  ElectraForSequenceClassification, ElectraForTokenClassification, ElectraModel,
-} from './models/electra.js'
-export type { EncoderInputs } from './models/encoder.js'
-export type { EncoderLossOptions, LabelledBatch, QuestionAnsweringBatch, QuestionAnsweringOutput } from './models/encoderModel.js'
-export { GPT2, type GPT2Config, GPT2Model } from './models/gpt2.js'
-export { GPTJ, type GPTJConfig, GPTJModel } from './models/gptj.js'
-export { GPTNeoX, type GPTNeoXConfig, GPTNeoXModel } from './models/gptNeox.js'
-export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './models/llama.js'
-export { OPT, type OPTConfig, OPTModel } from './models/opt.js'
-export {
-  type RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM, RobertaForMultipleChoice, RobertaForQuestionAnswering, RobertaForSequenceClassification,
-  RobertaForTokenClassification, RobertaModel, type RobertaType,
-} from './models/roberta.js'
-export { BartForCausalLM, BartForConditionalGeneration, BartForQuestionAnswering, BartForSequenceClassification, BartModel } from './models/bart.js'
-export type { BartConfig, BartType } from './models/bartConfiguration.js'
-export { MarianForCausalLM, MarianModel, MarianMTModel } from './models/marian.js'
-export { MBartForCausalLM, MBartForConditionalGeneration, MBartForQuestionAnswering, MBartForSequenceClassification, MBartModel } from './models/mbart.js'
-export { PegasusForCausalLM, PegasusForConditionalGeneration, PegasusModel } from './models/pegasus.js'
-export {
-  type T5Config, T5EncoderModel, T5ForConditionalGeneration, T5ForQuestionAnswering, T5ForSequenceClassification, T5ForTokenClassification, T5Model, type T5Type,
-} from './models/t5.js'
-export { Transformer, type TransformerConfig, type TransformerOptions } from './models/transformer.js'
+export * from './models/index.js'
 export * from './text/index.js'
 export * from './generate/index.js'
 export * from './hub/index.js'

@@ -6,7 +6,7 @@ import { likeliestCandidates, sampledCandidates, type Continuations } from './be
 import { BeamHypotheses, type Beam } from './beamHypotheses.js'
 import type { DecodingRun } from './decodingRun.js'
 import type { GenerationPrompt } from './inputs.js'
-import type { GenerationPlan } from './options.js'
+import type { GenerationPlan } from './plan.js'
 
 /** The beams of one sentence, or of one group of them, and the rows that they have in the model's batch. */
 interface Search {
@@ -45,8 +45,7 @@ export async function beamSearch(run: DecodingRun, prompt: GenerationPrompt, pla
           throw new NumericsError(`no token can follow in sentence ${sentence}: the logits processors exclude every one. `
             + 'Relax suppressTokens, badWordsIds, noRepeatNgramSize, minLength or your own processors.')
         }
-        beams.advance(candidates)
-        chosen[sentence]!.push(...beams.running.map(({ tokens }) => tokens.at(-1)!))
+        chosen[sentence]!.push(...beams.advance(candidates, plan.outputScores ? beam => of(beam).logprobs : undefined))
       }
     }
     const left = live.filter(search => !search.beams.done)
@@ -63,7 +62,7 @@ function begin({ texts }: GenerationPrompt, plan: GenerationPlan): Search[] {
   return Array.from({ length: plan.numBeamGroups }, (_, group) => texts.map((text, sentence): Search => {
     const { lengthPenalty, earlyStopping, maxNewTokens } = plan
     const beams = new BeamHypotheses(text, sentence, {
-      beams: plan.numBeams / plan.numBeamGroups, lengthPenalty, earlyStopping, maxNewTokens,
+      beams: plan.numBeams / plan.numBeamGroups, lengthPenalty, earlyStopping, maxNewTokens, grouped: plan.numBeamGroups > 1,
       isFinished: tokens => plan.isFinished(tokens, sentence, text.length),
     })
     return { sentence, group, beams, rows: [sentence] }
@@ -73,7 +72,7 @@ function begin({ texts }: GenerationPrompt, plan: GenerationPlan): Search[] {
 async function readContinuations(run: DecodingRun, ids: Int32Array, plan: GenerationPlan, count: number): Promise<ContinuationsOf> {
   const { logprobs, tokens } = run.step(ids, logits => {
     const all = logSoftmax(logits)
-    if (plan.processors.length > 0 || plan.doSample) return { logprobs: all.data(), tokens: undefined }
+    if (plan.processors.length > 0 || plan.doSample || plan.outputScores) return { logprobs: all.data(), tokens: undefined }
     const { values, indices } = topK(all, Math.min(count, all.shape[1]!))
     return { logprobs: values.data(), tokens: indices.data() }
   })

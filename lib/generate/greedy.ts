@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import type { DecodingRun } from './decodingRun.js'
 import type { GeneratedToken, GrowingTexts } from './growingTexts.js'
 import type { GenerationPrompt } from './inputs.js'
-import type { GenerationPlan } from './options.js'
+import type { GenerationPlan } from './plan.js'
 
 interface QueuedStep {
   /** The tokens `[R, 1]`, which are the next input. */
@@ -33,7 +33,7 @@ export async function* likeliestTokens(
       now.ids.dispose()
       const [values, tokens] = await now.chosen
       requireNumbers(values, now.rows, step)
-      yield texts.add(now.rows, tokens, plan.outputScores ? values : undefined)
+      yield texts.add(now.rows, tokens, plan.logprobs ? row => ({ logprob: values[row]! }) : undefined)
       if (texts.unfinished === 0) return
       const stay = queued && texts.shrink()
       if (queued && stay) queued = keepRows(run, queued, stay)
@@ -43,9 +43,9 @@ export async function* likeliestTokens(
   }
 }
 
-function queue(run: DecodingRun, ids: Int32Array | Tensor, { outputScores }: GenerationPlan, rows: Int32Array): QueuedStep {
+function queue(run: DecodingRun, ids: Int32Array | Tensor, { logprobs }: GenerationPlan, rows: Int32Array): QueuedStep {
   return run.step(ids, logits => {
-    const { values, indices } = topK(outputScores ? logSoftmax(logits) : logits, 1)
+    const { values, indices } = topK(logprobs ? logSoftmax(logits) : logits, 1)
     const chosen = Promise.all([values.data() as Promise<Float32Array>, indices.data() as Promise<Int32Array>])
     chosen.catch(() => undefined)   // reported where it is awaited, if the generation goes on until there
     return { ids: indices.keep(), rows, chosen }

@@ -1,13 +1,21 @@
 import type { GenerationPrompt } from './inputs.js'
-import type { GenerationPlan } from './options.js'
+import type { GenerationPlan } from './plan.js'
+
+export interface TokenLogprob { readonly token: number, readonly logprob: number }
 
 /** A token that was just chosen. */
 export interface GeneratedToken {
   /** Number of the sequence: that of the input times `numReturnSequences`, plus that of the sample. */
   readonly sequence: number
   readonly token: number
-  /** Where `outputScores` asked for it: natural logarithm of its probability, after the logits processors. */
+  /** With `logprobs`: natural logarithm of its probability, after the logits processors. */
   readonly logprob?: number
+  /** With `logprobs` as a number: the likeliest in its place, the best first. */
+  readonly topLogprobs?: TokenLogprob[]
+  /** With `outputScores`: `[V]`, after the logits processors. */
+  readonly scores?: Float32Array
+  /** With `outputLogits`: `[V]`, as the model gave them. */
+  readonly logits?: Float32Array
   /** Whether the sequence ends with it. */
   readonly last: boolean
 }
@@ -33,8 +41,8 @@ export class GrowingTexts {
   get unfinished(): number { return this.finished.reduce((n, done) => n + (done ? 0 : 1), 0) }
   isFinished(sequence: number): boolean { return this.finished[sequence]! }
 
-  /** Adds the next token of each sequence of `rows` that is not finished yet. */
-  add(rows: Int32Array, tokens: ArrayLike<number>, logprobs?: ArrayLike<number>): GeneratedToken[] {
+  /** Adds the next token of each sequence of `rows` that is not finished yet. @param about what else is said of the token of a row */
+  add(rows: Int32Array, tokens: ArrayLike<number>, about: (row: number) => Omit<GeneratedToken, 'sequence' | 'token' | 'last'> = () => ({})): GeneratedToken[] {
     this.step++
     const added: GeneratedToken[] = []
     rows.forEach((sequence, row) => {
@@ -43,7 +51,7 @@ export class GrowingTexts {
       text.push(token)
       const last = this.step >= this.plan.maxNewTokens || this.plan.isFinished(text, sequence, this.promptLengths[sequence]!)
       if (last) this.finished[sequence] = true
-      added.push({ sequence, token, ...(logprobs ? { logprob: logprobs[row]! } : {}), last })
+      added.push({ sequence, token, ...about(row), last })
     })
     this.plan.options.onStep?.({ step: this.step, unfinished: this.unfinished })
     return added

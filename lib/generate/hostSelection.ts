@@ -1,10 +1,11 @@
 import { Random } from '../data/random.js'
+import { NumericsError } from '../errors.js'
 import { topK } from '../ops/topK.js'
 import type { DecodingRun } from './decodingRun.js'
-import type { GeneratedToken, GrowingTexts } from './growingTexts.js'
+import type { GeneratedToken, GrowingTexts, TokenLogprob } from './growingTexts.js'
 import type { GenerationPrompt } from './inputs.js'
-import type { GenerationPlan } from './options.js'
-import { argmaxRows, distribution, sampleToken } from './sampling.js'
+import type { GenerationPlan } from './plan.js'
+import { argmaxRows, distribution, sampleToken, topK as likeliest } from './sampling.js'
 
 /** Next-token logits of each sequence, on the host. */
 interface HostLogits {
@@ -35,14 +36,19 @@ export async function* selectedTokens(
       rows: rows.length, vocabulary: columns, samples: rows.map(inputOf), promptLength: rows.map(sequence => texts.promptLengths[sequence]!),
       ...(prompt.source ? { sources: Array.from(rows, sequence => prompt.source!.texts[inputOf(sequence)]!) } : {}),
     }
+    const raw = plan.outputLogits ? values.slice() : undefined
     for (const process of plan.processors) process(Array.from(rows, sequence => texts.tokens[sequence]!), values, context)
 
     const row = (at: number) => values.subarray(at * columns, (at + 1) * columns)
     const chosen = plan.doSample
       ? rows.map((sequence, at) => texts.isFinished(sequence) ? 0 : sampleToken(row(at), random[sequence]!.uniform()))
       : argmaxRows(values, rows.length, columns)
+    if (!plan.doSample) {
+      const stuck = rows.findIndex((sequence, at) => !texts.isFinished(sequence) && row(at)[chosen[at]!] === -Infinity)
+      if (stuck >= 0) throw new NumericsError(`no token can follow in sequence ${rows[stuck]!}: the logits processors exclude every one. Relax what they exclude.`)
+    }
     const tokens = tokenOf ? chosen.map((column, at) => tokenOf[at * columns + column]!) : chosen
-    yield texts.add(rows, tokens, plan.outputScores ? Float64Array.from(chosen, (column, at) => logprob(row(at), column)) : undefined)
+    yield texts.add(rows, tokens, at => aboutToken(plan, row(at), chosen[at]!, raw?.slice(at * columns, (at + 1) * columns)))
 
     if (texts.unfinished === 0) return
     const stay = texts.shrink()
@@ -94,7 +100,16 @@ function listed(values: Float32Array, indices: Int32Array, columns: number, orig
   return { values: out, columns, tokens }
 }
 
-function logprob(row: Float32Array, column: number): number {
-  const normal = distribution(row)
-  return normal ? row[column]! - normal.max - Math.log(normal.total) : -Infinity
+/** What else is said of a token. @param row the processed logits that it was chosen from @param column its place there @param logits as the model gave them */
+export function aboutToken(plan: GenerationPlan, row: Float32Array, column: number, logits: Float32Array | undefined): Omit<GeneratedToken, 'sequence' | 'token' | 'last'> {
+  return {
+    ...(plan.logprobs ? { logprob: logprobs(row, [column])[0]!.logprob } : {}),
+    ...(plan.topLogprobs > 0 ? { topLogprobs: logprobs(row, likeliest(row, plan.topLogprobs)) } : {}),
+    ...(plan.outputScores ? { scores: row.slice() } : {}), ...(logits ? { logits } : {}),
+  }
+}
+
+function logprobs(row: Float32Array, columns: Iterable<number>): TokenLogprob[] {
+  const normal = distribution(row), shift = normal ? normal.max + Math.log(normal.total) : 0
+  return Array.from(columns, token => ({ token, logprob: normal ? row[token]! - shift : -Infinity }))
 }

@@ -1,7 +1,7 @@
 import { ConfigError, IndexError, ShapeError } from '../errors.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import { Tensor } from '../tensor/tensor.js'
-import { isToken } from './processors/logitsProcessor.js'
+import { isToken, tokenList } from './processors/logitsProcessor.js'
 
 /** Token ids of one or several texts: a tensor `[B, T]` or `[T]`, or lists, which may differ in length. */
 export type TokenRows = Tensor | readonly number[] | readonly ArrayLike<number>[]
@@ -12,7 +12,7 @@ export interface GenerationInputs {
   inputIds: TokenRows
   /** 1 where `inputIds` has a token, 0 for padding (on the left of prompts). Lists that differ in length need none. */
   attentionMask?: TokenRows | undefined
-  /** Encoder-decoder models: what the decoder's text begins with, in place of `decoderStartTokenId`. */
+  /** Encoder-decoder models: what the decoder's text begins with. Where none of the rows begins with the start token, it is put before them, as transformers does. */
   decoderInputIds?: TokenRows | undefined
 }
 
@@ -32,7 +32,7 @@ export interface GenerationPrompt extends PaddedRows {
   readonly source: (PaddedRows & { /** Without padding. */ readonly texts: readonly number[][] }) | undefined
 }
 
-interface SpecialTokens { padTokenId?: number | undefined, decoderStartTokenId?: number | undefined, bosTokenId?: number | undefined }
+interface SpecialTokens { padTokenId?: number | undefined, decoderStartTokenId?: number | readonly number[] | undefined, bosTokenId?: number | undefined }
 
 /**
  * Reads and checks the inputs.
@@ -53,9 +53,13 @@ export async function readInputs(model: GenerativeModel, inputs: GenerationInput
     return { ...padded(given, pad, 'left', mask), texts: given, source: undefined }
   }
   const { decoderInputIds } = inputs
-  const begin = decoderInputIds === undefined ? given.map(() => [startToken(options)]) : await rowsOf(decoderInputIds, 'decoderInputIds')
+  const starts = startTokens(options, given.length)
+  if (!starts && decoderInputIds === undefined)
+    throw new ConfigError('decoderStartTokenId is needed: the token that the decoder begins with (often bos, pad or eos).')
+  let begin = decoderInputIds === undefined ? starts!.map(token => [token]) : await rowsOf(decoderInputIds, 'decoderInputIds')
   if (begin.length !== given.length) throw new ShapeError(`decoderInputIds has ${begin.length} rows, expected ${given.length}, those of inputIds`)
   requireTokens(begin, model.vocabSize, 'decoderInputIds')
+  if (starts && decoderInputIds !== undefined && begin.every((row, i) => row[0] !== starts[i])) begin = begin.map((row, i) => [starts[i]!, ...row])
   if (begin.some(row => row.length !== begin[0]!.length)) {
     throw new ShapeError(`decoderInputIds is ${describe(begin)}: the beginnings of a batch have to be of one length. `
       + 'Generate those of each length by themselves.')
@@ -64,10 +68,12 @@ export async function readInputs(model: GenerativeModel, inputs: GenerationInput
   return { ...padded(begin, pad, 'left'), texts: begin, source: { ...padded(given, pad, 'right', mask), texts } }
 }
 
-function startToken({ decoderStartTokenId, bosTokenId }: SpecialTokens): number {
-  const token = decoderStartTokenId ?? bosTokenId
-  if (token === undefined) throw new ConfigError('decoderStartTokenId is needed: the token that the decoder begins with (often bos, pad or eos).')
-  return token
+function startTokens({ decoderStartTokenId, bosTokenId }: SpecialTokens, rows: number): number[] | undefined {
+  const start = decoderStartTokenId ?? bosTokenId
+  if (start === undefined) return undefined
+  const tokens = typeof start === 'number' ? new Array<number>(rows).fill(start) : [...tokenList(start, 'decoderStartTokenId')]
+  if (tokens.length !== rows) throw new ShapeError(`decoderStartTokenId has ${tokens.length} tokens, expected one, or ${rows}: one for each sentence`)
+  return tokens
 }
 
 async function rowsOf(rows: TokenRows, name: string): Promise<number[][]> {

@@ -1,6 +1,7 @@
 import { ConfigError, DataError } from '../errors.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import { generate } from './generate.js'
+import { defined } from './generationConfig.js'
 import type { GenerationOptions } from './options.js'
 import { requireOption } from './processors/logitsProcessor.js'
 import type { TextDecoder } from './stoppingCriteria.js'
@@ -14,7 +15,7 @@ export interface TranslationTokenizer extends TextDecoder {
 }
 
 /** Options of `generate`, and: */
-export interface TranslationOptions extends Omit<GenerationOptions, 'numReturnSequences' | 'tokenizer' | 'onStep'> {
+export interface TranslationOptions extends Omit<GenerationOptions, 'numReturnSequences' | 'tokenizer' | 'onStep' | 'onToken' | 'logprobs' | 'outputScores' | 'outputLogits'> {
   /** Default 4. */
   numBeams?: number | undefined
   /** Most tokens of a translation, start token included. Default: 50 more than the longest source of its batch (Vaswani et al. 2017, section 6.1). */
@@ -62,7 +63,7 @@ export async function translations(
   const { bosId, eosId, padId } = tokenizer
   const settings = {
     numBeams: 4, bosTokenId: bosId, eosTokenId: eosId, padTokenId: padId, ...defined(generation),
-    numReturnSequences: nBest, outputScores: true, tokenizer,
+    numReturnSequences: nBest, logprobs: true, tokenizer,
   } satisfies GenerationOptions
   const end = sourceEos ? eosId : undefined
   if (sourceEos && end === undefined) {
@@ -110,9 +111,4 @@ function lengthLimit({ maxLength, maxNewTokens }: GenerationOptions, width: numb
 
 function scoreOf(logprobs: readonly number[], { lengthPenalty = 1 }: GenerationOptions): number {
   return logprobs.reduce((sum, value) => sum + value, 0) / logprobs.length ** lengthPenalty
-}
-
-/** Without the options that are given as undefined, which would hide the defaults. */
-function defined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 }

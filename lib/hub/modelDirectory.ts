@@ -1,12 +1,14 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CheckpointError, ConfigError, TokenizerError } from '../errors.js'
+import { generationConfigOf, readGenerationConfig, setGenerationDefaults } from '../generate/generationConfig.js'
 import { atomicDirectory } from '../io/atomicDirectory.js'
-import { writeFileAtomic } from '../io/atomicFile.js'
+import { writeFileAtomic, writeJsonAtomic } from '../io/atomicFile.js'
 import { listedCheckpoints } from '../io/checkpointList.js'
 import { makeFolder } from '../io/folders.js'
 import { ioError, systemCode } from '../io/ioError.js'
 import { cleanLeftovers } from '../io/leftovers.js'
+import { TensorParts } from '../io/safetensorsParts.js'
 import { openSafetensors, saveSafetensors } from '../io/safetensorsShards.js'
 import type { PretrainedConfig } from '../models/configuration.js'
 import type { PretrainedClass, Task } from '../models/pretrained.js'
@@ -64,6 +66,8 @@ registerWriter(saveModel)
 export async function writeModel(folder: string, model: Module, tokenizer?: SavedTokenizer, { maxShardBytes, ...options }: SaveOptions = {}): Promise<void> {
   const dtype = options.dtype ?? loadedDtypes.get(model) ?? 'float32'
   await writeFileAtomic(join(folder, 'config.json'), configText({ ...configOf(model, tokenizer), torch_dtype: dtype }))
+  const generation = generationConfigOf(model)
+  if (generation) await writeJsonAtomic(join(folder, 'generation_config.json'), generation)
   if (tokenizer) await saveTokenizer(folder, tokenizer)
   // As transformers marks them: it refuses files that do not say of which library their layout is.
   await saveSafetensors(folder, tensorsToSave(model.stateDict(), dtype), { metadata: { format: 'pt' }, ...(maxShardBytes === undefined ? {} : { maxShardBytes }) })
@@ -86,6 +90,7 @@ export async function loadModel(directory: string, { task, config: other = {}, i
       throw new CheckpointError(`${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model embeddings for ${vocabularyOf(model)}. `
         + 'Is the tokenizer.json that of another model?')
     }
+    setGenerationDefaults(model, await readGenerationConfig(directory, config))
     return { model: model.eval(), tokenizer, config, ...report }
   } catch (error) {
     model.dispose()
@@ -112,7 +117,7 @@ function withOther(config: Json, other: Json): Json {
 /** Copies the weights of a directory into a model of its kind. @throws CheckpointError that lists all that does not fit */
 async function loadWeights(directory: string, model: Module, kind: PretrainedClass, leniency: Leniency): Promise<LoadReport> {
   await refusePickles(directory)
-  const reader = await openSafetensors(directory)
+  const file = await openSafetensors(directory), reader = kind.partsOf ? new TensorParts(file, kind.partsOf) : file
   try {
     const names = new Map<string, string>()
     for (const name of reader.tensors.keys()) {
@@ -195,7 +200,10 @@ async function saveTokenizer(folder: string, tokenizer: SavedTokenizer): Promise
   }
 }
 
-const vocabularyOf = (model: Module): number => (model as { vocabSize?: number }).vocabSize ?? Infinity
+function vocabularyOf(model: Module): number {
+  const { vocabSize = Infinity, sourceVocabSize = 0 } = model as { vocabSize?: number, sourceVocabSize?: number }
+  return Math.max(vocabSize, sourceVocabSize)   // one tokenizer may have the tokens of both sides
+}
 
 async function parentOf(directory: string): Promise<void> {
   const parent = join(directory, '..')

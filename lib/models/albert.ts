@@ -15,7 +15,8 @@ import {
   attentionMaskOf, checkHeads, completedEncoder, dense, Encoder, type EncoderConfig, encoderConfiguration, encoderDefaults, type EncoderInputs, type EncoderStep, precisely, rounded,
 } from './encoder.js'
 import { classes, PooledMultipleChoice, PooledSequenceClassifier, QuestionAnswering, renamedNorms, tiedPredictions, TokenClassifier, TokenPredictions } from './encoderHeads.js'
-import { EncoderClassifier, type EncoderLossOptions, EncoderModel, type LabelledBatch } from './encoderModel.js'
+import { EncoderClassifier, EncoderModel, type LabelledBatch } from './encoderModel.js'
+import type { LabelLossOptions } from './labels.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** ALBERT's configuration under the names of its `config.json`. */
@@ -203,7 +204,7 @@ export class AlbertForPreTraining extends EncoderModel<AlbertModel> {
   }
 
   /** Sum of two cross-entropies: of words, `labels` `[B, T]`, and of `sentenceOrderLabel` `[B]`; -100 does not count. */
-  loss({ ids, labels, sentenceOrderLabel, ...inputs }: LabelledBatch & { sentenceOrderLabel: Tensor }, options: EncoderLossOptions = {}): Tensor {
+  loss({ ids, labels, sentenceOrderLabel, ...inputs }: LabelledBatch & { sentenceOrderLabel: Tensor }, options: LabelLossOptions = {}): Tensor {
     return scope(() => {
       const { predictionLogits, sopLogits } = this.forward(ids, inputs)
       return add(crossEntropy(predictionLogits, labels, options), crossEntropy(sopLogits, sentenceOrderLabel, options))

@@ -10,7 +10,7 @@ import { type BartConfig, bartConfiguration, type BartType, completedBart } from
 import { BartDecoder, BartEncoder, tokenEmbedding } from './bartLayers.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import type { PretrainedConfig } from './configuration.js'
-import { EncoderDecoder, Seq2SeqLanguageModel, type Seq2SeqMasks, shiftedAround } from './encoderDecoder.js'
+import { EncoderDecoder, type ReadingOptions, Seq2SeqLanguageModel, shiftedAround } from './encoderDecoder.js'
 import { pretrainedClass, type PretrainedClass, type Task } from './pretrained.js'
 import { ClassificationHead, SourceClassifier, SourceQuestionAnswering } from './sourceClassifier.js'
 
@@ -41,8 +41,11 @@ export class BartModel extends EncoderDecoder {
   /** mBART begins a target with the token that ends it, its language. */
   override shiftRight(labels: Tensor): Tensor { return this.config.model_type === 'mbart' ? shiftedAround(labels, this.paddingId()) : super.shiftRight(labels) }
 
-  /** Hidden states of the decoder, `[B, T, C]`, for `source` `[B, S]` and `target` `[B, T]`; default: the source shifted right. */
-  forward(source: Tensor, target?: Tensor, masks: Seq2SeqMasks = {}): Tensor { return scope(() => this.states(source, target ?? this.shiftRight(source), masks)) }
+  get vocabSize(): number { return this.config.vocab_size }
+  get maxPositions(): number { return this.config.max_position_embeddings }
+
+  /** Hidden states of the decoder, `[B, T, C]`, for a text `[B, S]`. */
+  forward(ids: Tensor, options: ReadingOptions = {}): Tensor { return scope(() => this.read(ids, options)) }
 }
 
 /** Logits over the target's vocabulary: summaries, translations, texts without their noise. */
@@ -93,6 +96,8 @@ export class BartForSequenceClassification extends SourceClassifier {
 
   get encoder(): BartEncoder { return this.model.encoder }
   get decoder(): BartDecoder { return this.model.decoder }
+  get vocabSize(): number { return this.config.vocab_size }
+  get maxPositions(): number { return this.config.max_position_embeddings }
   override shiftRight(labels: Tensor): Tensor { return this.model.shiftRight(labels) }
 }
 
@@ -113,6 +118,8 @@ export class BartForQuestionAnswering extends SourceQuestionAnswering {
 
   get encoder(): BartEncoder { return this.model.encoder }
   get decoder(): BartDecoder { return this.model.decoder }
+  get vocabSize(): number { return this.config.vocab_size }
+  get maxPositions(): number { return this.config.max_position_embeddings }
   override shiftRight(labels: Tensor): Tensor { return this.model.shiftRight(labels) }
 }
 

@@ -9,7 +9,8 @@ import { type BertConfig, bertDefaults, BertEncoder, bertSizes } from './bertEnc
 import type { PretrainedConfig } from './configuration.js'
 import { completedEncoder, dense, encoderConfiguration, type EncoderInputs } from './encoder.js'
 import { classes, PooledMultipleChoice, PooledSequenceClassifier, QuestionAnswering, renamedNorms, tiedPredictions, TokenClassifier, TokenPredictions } from './encoderHeads.js'
-import { CausalEncoder, EncoderClassifier, type EncoderLossOptions, EncoderModel, type LabelledBatch } from './encoderModel.js'
+import { CausalEncoder, EncoderClassifier, EncoderModel, type LabelledBatch } from './encoderModel.js'
+import type { LabelLossOptions } from './labels.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 export type { BertConfig } from './bertEncoder.js'
@@ -83,7 +84,7 @@ export class BertForPreTraining extends EncoderModel<BertModel> {
   }
 
   /** Sum of two cross-entropies: of words, `labels` `[B, T]`, and of `nextSentenceLabel` `[B]`; -100 does not count. */
-  loss({ ids, labels, nextSentenceLabel, ...inputs }: LabelledBatch & { nextSentenceLabel: Tensor }, options: EncoderLossOptions = {}): Tensor {
+  loss({ ids, labels, nextSentenceLabel, ...inputs }: LabelledBatch & { nextSentenceLabel: Tensor }, options: LabelLossOptions = {}): Tensor {
     return scope(() => {
       const { predictionLogits, seqRelationshipLogits } = this.forward(ids, inputs)
       return add(crossEntropy(predictionLogits, labels, options), crossEntropy(seqRelationshipLogits, nextSentenceLabel, options))

@@ -5,7 +5,7 @@ import { crossEntropy } from '../ops/crossEntropy.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { type Decoder, DecoderState } from './decoder.js'
+import type { Decoder, DecoderState } from './decoder.js'
 
 /** A decoder that predicts the next token: what all of them do alike, around the layers and the output of a model. */
 export abstract class CausalLanguageModel extends Module implements GenerativeModel {
@@ -35,9 +35,11 @@ export abstract class CausalLanguageModel extends Module implements GenerativeMo
     return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels, { reduction, labelSmoothing }))
   }
 
-  prepare({ attentionMask }: DecodingInputs = {}): DecodingState { return new DecoderState(this.decoder.layerCount, attentionMask) }
+  prepare({ attentionMask, cache }: DecodingInputs = {}): DecodingState { return this.decoder.begin(attentionMask, cache) }
 
   decode(ids: Tensor, state: DecodingState): Tensor {
     return scope(() => cast(this.project(select(this.decoder.advance(ids, state as DecoderState), 1, -1)), 'float32'))
   }
+
+  decodeAll(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(this.decoder.advance(ids, state as DecoderState)), 'float32')) }
 }

@@ -1,6 +1,6 @@
 import { checkpoint } from '../autograd/checkpoint.js'
 import type { DecodingState } from '../nn/decoding.js'
-import { KeyValueCache } from '../nn/keyValueCache.js'
+import { type CacheOptions, KeyValueCache } from '../nn/keyValueCache.js'
 import { Module } from '../nn/module.js'
 import { PromptMask } from '../nn/promptMask.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -24,17 +24,49 @@ export class DecoderState implements DecodingState {
   readonly caches: readonly KeyValueCache[]
   readonly prompt: PromptMask | undefined
 
-  /** @param promptMask 1 where a prompt has a token, `[B, P]`; padding is on the left */
-  constructor(layers: number, promptMask?: Tensor) {
-    this.caches = Array.from({ length: layers }, () => new KeyValueCache())
+  /**
+   * @param windows of each layer: how many positions its queries see; 0: all
+   * @param promptMask 1 where a prompt has a token, `[B, P]`; padding is on the left
+   */
+  constructor(windows: readonly number[], promptMask?: Tensor, readonly cache: CacheOptions = {}) {
+    this.caches = windows.map(window => new KeyValueCache({ ...cache, window }))
     this.prompt = promptMask && new PromptMask(promptMask)
   }
+
+  get bytes(): number { return this.caches.reduce((sum, { bytes }) => sum + bytes, 0) }
+  get forgettable(): number { return Math.min(this.length, ...this.caches.map(({ forgettable }) => forgettable)) }
 
   /** Goes on by `count` columns. */
   next(count: number): DecoderStep {
     const { positions = this.length, keyPadding } = this.prompt?.next(count) ?? {}
     this.length += count
     return { start: positions, end: this.length, keyPadding, caches: this.caches }
+  }
+
+  forget(count: number): void {
+    for (const cache of this.caches) cache.forget(count)
+    this.prompt?.forget(count)
+    this.length -= count
+  }
+
+  trim(columns: number): void {
+    // What a window holds is the newest part of the sequence, from which nothing is to be dropped before the rest.
+    for (const cache of this.caches) cache.trim(Math.max(0, columns - (this.length - cache.length)))
+    this.prompt?.trim(columns)
+    this.length -= columns
+  }
+
+  join(other: DecoderState): void {
+    for (const [i, cache] of this.caches.entries()) cache.join(other.caches[i]!)
+    if (this.prompt && other.prompt) this.prompt.join(other.prompt)
+    this.length = Math.max(this.length, other.length)
+  }
+
+  /** As before the first column. */
+  restart(): void {
+    this.length = 0
+    for (const cache of this.caches) cache.dispose()
+    this.prompt?.restart()
   }
 
   reorder(rows: Tensor): void {
@@ -68,6 +100,14 @@ export abstract class Decoder extends Module {
    */
   forward(ids: Tensor, { attentionMask }: { attentionMask?: Tensor | undefined } = {}): Tensor {
     return this.hidden(ids, { start: 0, end: ids.shape[1]!, keyPadding: attentionMask })
+  }
+
+  /** How many positions the queries of a layer see; 0: all. Caches of layers with a window hold little more than that. */
+  windowOf(_layer: number): number { return 0 }
+
+  /** Begins a sequence whose tokens come a few at a time. @param promptMask 1 where a prompt has a token, `[B, P]`; padding is on the left */
+  begin(promptMask?: Tensor, cache?: CacheOptions): DecoderState {
+    return new DecoderState(Array.from({ length: this.layerCount }, (_, layer) => this.windowOf(layer)), promptMask, cache)
   }
 
   /** Hidden states of the next tokens of a sequence, whose earlier ones are in the caches of `state`. */

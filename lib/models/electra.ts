@@ -12,7 +12,8 @@ import { type BertConfig, bertDefaults, BertEncoder, bertSizes } from './bertEnc
 import type { PretrainedConfig } from './configuration.js'
 import { completedEncoder, dense, encoderConfiguration, type EncoderInputs, type EncoderStep, precisely } from './encoder.js'
 import { QuestionAnswering, renamedNorms, TokenClassifier, VocabularyOutput } from './encoderHeads.js'
-import { binaryCrossEntropy, CausalEncoder, EncoderClassifier, type EncoderLossOptions, MultipleChoice, SequenceClassifier } from './encoderModel.js'
+import { CausalEncoder, EncoderClassifier, MultipleChoice, SequenceClassifier } from './encoderModel.js'
+import { binaryCrossEntropy, type LabelLossOptions } from './labels.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** ELECTRA's configuration under the names of its `config.json`. */
@@ -80,7 +81,7 @@ export class ElectraForPreTraining extends EncoderClassifier<ElectraModel> {
   protected logits(ids: Tensor, inputs: EncoderInputs): Tensor { return this.discriminator_predictions.forward(this.electra.forward(ids, inputs)) }
 
   /** Binary cross-entropy of the tokens whose mask is 1. */
-  protected override criterion(logits: Tensor, labels: Tensor, { reduction = 'mean', labelSmoothing = 0 }: EncoderLossOptions, { attentionMask }: EncoderInputs): Tensor {
+  protected override criterion(logits: Tensor, labels: Tensor, { reduction = 'mean', labelSmoothing = 0 }: LabelLossOptions, { attentionMask }: EncoderInputs): Tensor {
     if (labelSmoothing) throw new ConfigError(`loss: labelSmoothing is ${labelSmoothing}, but whether a token was replaced is no class that can be smoothed`)
     if (attentionMask && attentionMask.rank !== 2) throw new ShapeError(`loss: attentionMask is [${attentionMask.shape.join(', ')}], expected [B, T]: it says which tokens count`)
     const losses = binaryCrossEntropy(cast(logits, 'float32'), cast(labels, 'float32'))

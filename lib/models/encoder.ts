@@ -10,6 +10,7 @@ import { context, scope, withContext } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
+import { completedLabels, type LabelConfig, labelNames } from './labels.js'
 
 /** What an encoder is given besides the ids, `[B, T]`. */
 export interface EncoderInputs {
@@ -53,10 +54,8 @@ export function attentionMaskOf({ keyPadding, bias }: EncoderStep, causal = fals
   return bias ? { bias } : keyPadding ? { causal, keyPadding } : { causal }
 }
 
-export type ProblemType = 'regression' | 'single_label_classification' | 'multi_label_classification'
-
 /** What the configurations of all encoders have. */
-export interface EncoderConfig {
+export interface EncoderConfig extends LabelConfig {
   model_type: string
   vocab_size: number
   max_position_embeddings: number
@@ -64,32 +63,20 @@ export interface EncoderConfig {
   pad_token_id: number | null
   initializer_range: number
   tie_word_embeddings: boolean
-  /** L, of classifiers; that of `id2label` where it is given, else 2. */
-  num_labels: number
-  id2label: Readonly<Record<string, string>> | null
-  label2id: Readonly<Record<string, number>> | null
-  /** Default by L and the labels: one label is regression, whole numbers are classes, others are for each class whether it applies. */
-  problem_type: ProblemType | null
 }
 
-export const encoderDefaults = { initializer_range: 0.02, tie_word_embeddings: true, id2label: null, label2id: null, problem_type: null }
+export const encoderDefaults = { initializer_range: 0.02, tie_word_embeddings: true }
 
 /** Options of old and of other models that change what is computed. */
 const usual = { position_embedding_type: 'absolute', add_cross_attention: false, is_encoder_decoder: false, pruned_heads: {}, quantization_config: null }
-const problemTypes: readonly unknown[] = [null, 'regression', 'single_label_classification', 'multi_label_classification']
 
 /** An encoder's configuration with defaults for what it does not say. @param sizes keys of positive whole numbers @throws ConfigError for what is not supported or does not fit */
 export function completedEncoder<C extends object>(model: string, config: PretrainedConfig, defaults: C, sizes: readonly string[]): C & EncoderConfig & PretrainedConfig {
-  const done = completed(model, config, defaults, usual), names = done['id2label'] as EncoderConfig['id2label']
   const c = {
-    ...done, num_labels: names ? Object.keys(names).length : done['num_labels'] ?? 2,
+    ...completed(model, config, defaults, usual), ...completedLabels(model, config, 2),
     ...(config['pad_token_id'] === null ? { pad_token_id: null } : {}),   // said to be none, which is not the same as not said
   } as C & EncoderConfig & PretrainedConfig
-  checkSizes(model, c, 'vocab_size', 'max_position_embeddings', 'num_labels', ...sizes)
-  if (done['num_labels'] !== undefined && done['num_labels'] !== c.num_labels)
-    throw new ConfigError(`${model}: num_labels is ${JSON.stringify(done['num_labels'])}, but id2label has ${c.num_labels} names. Leave one of them out`)
-  if (!problemTypes.includes(c.problem_type) || (c.problem_type === 'single_label_classification' && c.num_labels === 1))
-    throw new ConfigError(`${model}: problem_type is ${JSON.stringify(c.problem_type)} with ${c.num_labels} labels, expected one of: ${problemTypes.slice(1).join(', ')}; classes need at least two labels`)
+  checkSizes(model, c, 'vocab_size', 'max_position_embeddings', ...sizes)
   const pad = c.pad_token_id
   if (pad !== null && !(Number.isInteger(pad) && pad >= -c.vocab_size && pad < c.vocab_size))
     throw new ConfigError(`${model}: pad_token_id is ${JSON.stringify(pad)}, expected null or an id of the ${c.vocab_size} of the vocabulary`)
@@ -99,10 +86,10 @@ export function completedEncoder<C extends object>(model: string, config: Pretra
 /** The embedding's row that is not trained; negative ids count from the end. */
 export const paddingIndexOf = ({ pad_token_id: pad, vocab_size }: EncoderConfig): number | undefined => pad === null ? undefined : pad < 0 ? pad + vocab_size : pad
 
-/** config.json: labels are counted by their names there, of which two need none. */
-export function encoderConfiguration({ num_labels, id2label, label2id, ...config }: EncoderConfig & PretrainedConfig): PretrainedConfig {
-  const names = id2label ?? (num_labels === 2 ? undefined : Object.fromEntries(Array.from({ length: num_labels }, (_, i) => [String(i), `LABEL_${i}`])))
-  return { ...config, ...(names ? { id2label: names, label2id: label2id ?? Object.fromEntries(Object.entries(names).map(([id, name]) => [name, Number(id)])) } : {}) }
+/** config.json, where two labels need no names. */
+export function encoderConfiguration({ num_labels, id2label, label2id, problem_type, ...config }: EncoderConfig & PretrainedConfig): PretrainedConfig {
+  const unnamed = num_labels === 2 && id2label === null
+  return { ...config, ...(unnamed ? problem_type === null ? {} : { problem_type } : labelNames({ num_labels, id2label, label2id, problem_type })) }
 }
 
 /**

@@ -33,6 +33,16 @@ export interface TargetContext {
 /** Masks of a source `[B, S]` and of a target `[B, T]`, not 0 where there is a token. */
 export interface Seq2SeqMasks { sourceMask?: Tensor | undefined, targetMask?: Tensor | undefined }
 
+/** How a text `[B, S]` is read by encoder and decoder. */
+export interface ReadingOptions {
+  /** Not 0 where the text has a token, `[B, S]`. */
+  attentionMask?: Tensor | undefined
+  /** What the decoder is given, `[B, T]`; default: the text, shifted right. */
+  decoderInput?: Tensor | undefined
+  /** Not 0 where `decoderInput` has a token, `[B, T]`. */
+  decoderAttentionMask?: Tensor | undefined
+}
+
 /** The layers on the encoder's side. */
 export interface SourceEncoder extends Module {
   activationCheckpointing: boolean
@@ -71,6 +81,11 @@ export abstract class EncoderDecoder extends Module {
   /** Hidden states `[B, T, C]` of `target` `[B, T]` given `source` `[B, S]`. */
   protected states(source: Tensor, target: Tensor, { sourceMask, targetMask }: Seq2SeqMasks = {}): Tensor {
     return this.decoder.states(target, { memory: this.encode(source, sourceMask), memoryKeyPadding: sourceMask, keyPadding: targetMask })
+  }
+
+  /** Hidden states of the decoder, `[B, T, C]`, for a text `[B, S]`. */
+  protected read(ids: Tensor, { attentionMask, decoderInput, decoderAttentionMask }: ReadingOptions): Tensor {
+    return this.states(ids, decoderInput ?? this.shiftRight(ids), { sourceMask: attentionMask, targetMask: decoderAttentionMask })
   }
 
   protected paddingId(): number {
@@ -122,17 +137,18 @@ export abstract class Seq2SeqLanguageModel extends EncoderDecoder implements Gen
     return scope(() => crossEntropy(this.forward(source, decoderInput ?? this.shiftRight(labels), masks), labels, { labelSmoothing, reduction }))
   }
 
-  prepare({ source, attentionMask }: DecodingInputs): EncoderDecoderState {
+  prepare({ source, attentionMask, cache }: DecodingInputs): EncoderDecoderState {
     if (!source) throw new ConfigError(`${this.constructor.name}: generation needs source ids`)
-    return scope(() => EncoderDecoderState.of(this.decoder.memories(this.encode(source, attentionMask)), attentionMask))
+    return scope(() => EncoderDecoderState.of(this.decoder.memories(this.encode(source, attentionMask)), attentionMask, cache))
   }
 
-  decode(ids: Tensor, state: DecodingState): Tensor {
-    const s = state as EncoderDecoderState
-    return scope(() => {
-      const y = this.decoder.states(ids, { start: s.length, memoryKeyPadding: s.sourceMask, layers: s.layers })
-      s.length += ids.shape[1]!
-      return cast(this.project(select(y, 1, -1)), 'float32')
-    })
+  decode(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(select(this.advance(ids, state as EncoderDecoderState), 1, -1)), 'float32')) }
+
+  decodeAll(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(this.advance(ids, state as EncoderDecoderState)), 'float32')) }
+
+  private advance(ids: Tensor, state: EncoderDecoderState): Tensor {
+    const start = state.length
+    state.length += ids.shape[1]!
+    return this.decoder.states(ids, { start, memoryKeyPadding: state.sourceMask, layers: state.layers })
   }
 }

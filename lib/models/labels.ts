@@ -68,7 +68,7 @@ export function classificationLoss(logits: Tensor, labels: Tensor, { num_labels:
 const squaredError = (x: Tensor, y: Tensor): Tensor => square(sub(x, y))
 
 /** -(y log σ(x) + (1 - y) log(1 - σ(x))), element by element. */
-const binaryCrossEntropy = (x: Tensor, y: Tensor): Tensor => sub(softplus(x), mul(x, y))
+export const binaryCrossEntropy = (x: Tensor, y: Tensor): Tensor => sub(softplus(x), mul(x, y))
 
 /** Where an answer begins and ends. */
 export interface AnswerLogits {

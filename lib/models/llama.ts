@@ -135,6 +135,8 @@ export class LlamaModel extends Decoder {
   /** What it was trained for; 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
+  override windowOf(layer: number): number { return windowOf(this.config, layer) }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
     const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
     const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) }))

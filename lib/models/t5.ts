@@ -6,7 +6,7 @@ import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
 import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
-import { EncoderDecoder, Seq2SeqLanguageModel, type Seq2SeqMasks } from './encoderDecoder.js'
+import { EncoderDecoder, type ReadingOptions, Seq2SeqLanguageModel } from './encoderDecoder.js'
 import { completedLabels, type LabelConfig, type LabelLossOptions, labelNames } from './labels.js'
 import { pretrainedClass, type PretrainedClass, type Task } from './pretrained.js'
 import { ClassificationHead, SourceClassifier, SourceQuestionAnswering } from './sourceClassifier.js'
@@ -102,8 +102,10 @@ export class T5Model extends EncoderDecoder {
     this.decoder = new T5Decoder(c, this.shared.weight)
   }
 
-  /** Hidden states of the decoder, `[B, T, C]`, for `source` `[B, S]` and `target` `[B, T]`. */
-  forward(source: Tensor, target: Tensor, masks: Seq2SeqMasks = {}): Tensor { return scope(() => this.states(source, target, masks)) }
+  get vocabSize(): number { return this.config.vocab_size }
+
+  /** Hidden states of the decoder, `[B, T, C]`, for a text `[B, S]`. */
+  forward(ids: Tensor, options: ReadingOptions = {}): Tensor { return scope(() => this.read(ids, options)) }
 }
 
 /** Text from text. The output layer is the embedding, but for files that have one of its own (T5 1.1). */
@@ -167,6 +169,7 @@ export class T5ForSequenceClassification extends SourceClassifier {
     this.classification_head = new ClassificationHead(c.d_model, c.num_labels, c.classifier_dropout, { kind: 'normal', std: c.initializer_factor * c.d_model ** -0.5 })
   }
 
+  get vocabSize(): number { return this.config.vocab_size }
   get encoder(): T5Encoder { return this.transformer.encoder }
   get decoder(): T5Decoder { return this.transformer.decoder }
 }
@@ -220,6 +223,8 @@ export class T5ForQuestionAnswering extends SourceQuestionAnswering {
     this.decoder = new T5Decoder(c, this.shared.weight)
     this.qa_outputs = new Linear(c.d_model, 2, { initialization: { kind: 'normal', std: c.initializer_factor * c.d_model ** -0.5 } })
   }
+
+  get vocabSize(): number { return this.config.vocab_size }
 }
 
 function configuration(model: { readonly config: T5Config, readonly shared?: Embedding, readonly lm_head?: Linear }, encoderAlone: boolean): PretrainedConfig {

@@ -142,21 +142,22 @@ export class Transformer extends Module implements GenerativeModel {
     return scope(() => crossEntropy(this.forward(source, decoderInput, { sourceMask }), labels, { labelSmoothing, reduction }))
   }
 
-  prepare({ source, attentionMask }: DecodingInputs): EncoderDecoderState {
+  prepare({ source, attentionMask, cache }: DecodingInputs): EncoderDecoderState {
     if (!source) throw new ConfigError('Transformer: generation needs source ids')
     return scope(() => {
       const memory = this.encode(source, attentionMask)
-      return EncoderDecoderState.of(this.transformer.decoder.layers.map(layer => layer.multihead_attn.project(memory)), attentionMask)
+      return EncoderDecoderState.of(this.transformer.decoder.layers.map(layer => layer.multihead_attn.project(memory)), attentionMask, cache)
     })
   }
 
-  decode(ids: Tensor, state: DecodingState): Tensor {
-    const s = state as EncoderDecoderState
-    return scope(() => {
-      const y = this.transformer.decoder.forward(this.embedTarget(ids, s.length), undefined, s.sourceMask ? { memoryKeyPadding: s.sourceMask } : {}, s.layers)
-      s.length += ids.shape[1]!
-      return cast(this.project(select(y, 1, -1)), 'float32')
-    })
+  decode(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(select(this.decoded(ids, state as EncoderDecoderState), 1, -1)), 'float32')) }
+
+  decodeAll(ids: Tensor, state: DecodingState): Tensor { return scope(() => cast(this.project(this.decoded(ids, state as EncoderDecoderState)), 'float32')) }
+
+  private decoded(ids: Tensor, state: EncoderDecoderState): Tensor {
+    const { length, sourceMask, layers } = state
+    state.length += ids.shape[1]!
+    return this.transformer.decoder.forward(this.embedTarget(ids, length), undefined, sourceMask ? { memoryKeyPadding: sourceMask } : {}, layers)
   }
 
   private embedTarget(ids: Tensor, start: number): Tensor {

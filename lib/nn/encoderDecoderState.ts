@@ -2,7 +2,7 @@ import { cast, clone } from '../ops/copy.js'
 import { indexSelect } from '../ops/indexSelect.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { DecodingState } from './decoding.js'
-import { KeyValueCache } from './keyValueCache.js'
+import { type CacheOptions, KeyValueCache } from './keyValueCache.js'
 
 /** Caches of one decoder layer: its own positions, and the memory's keys and values. */
 export interface DecoderLayerCache { self: KeyValueCache, memory: KeyValueCache }
@@ -13,13 +13,22 @@ export class EncoderDecoderState implements DecodingState {
   length = 0
 
   /** @param sourceMask `[R, S]`, true where the source has a token */
-  constructor(readonly layers: readonly DecoderLayerCache[], public sourceMask: Tensor | undefined) {}
+  constructor(readonly layers: readonly DecoderLayerCache[], public sourceMask: Tensor | undefined, readonly cache: CacheOptions | undefined) {}
 
   /** @param memories keys and values of the source for each layer, `[R, S, H, D]`: computed once @param sourceMask not 0 where the source has a token, `[R, S]` */
-  static of(memories: readonly { keys: Tensor, values: Tensor }[], sourceMask?: Tensor): EncoderDecoderState {
-    const layers = memories.map(({ keys, values }) => ({ self: new KeyValueCache(), memory: KeyValueCache.of(keys, values) }))
+  static of(memories: readonly { keys: Tensor, values: Tensor }[], sourceMask?: Tensor, cache?: CacheOptions): EncoderDecoderState {
+    const layers = memories.map(({ keys, values }) => ({ self: new KeyValueCache(cache), memory: KeyValueCache.of(keys, values) }))
     const mask = sourceMask?.dtype === 'bool' ? clone(sourceMask) : sourceMask && cast(sourceMask, 'bool')   // one of its own in any case
-    return new EncoderDecoderState(layers, mask?.keep())
+    return new EncoderDecoderState(layers, mask?.keep(), cache)
+  }
+
+  get bytes(): number { return this.layers.reduce((sum, { self, memory }) => sum + self.bytes + memory.bytes, 0) }
+
+  get forgettable(): number { return this.length }
+
+  forget(count: number): void {
+    for (const { self } of this.layers) self.forget(count)
+    this.length -= count
   }
 
   reorder(rows: Tensor, sameSource = false): void {

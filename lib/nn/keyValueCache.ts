@@ -1,87 +1,157 @@
-import { slice } from '../ops/view.js'
-import { ShapeError } from '../errors.js'
-import { native } from '../tensor/native.js'
-import { noGrad } from '../tensor/scope.js'
-import { empty, type Tensor } from '../tensor/tensor.js'
+import { cast } from '../ops/copy.js'
+import { clamp, maximum } from '../ops/maximum.js'
+import { div, mul } from '../ops/mul.js'
+import { max } from '../ops/reduce.js'
+import { abs, round } from '../ops/unary.js'
+import { noGrad, scope } from '../tensor/scope.js'
+import type { DType } from '../tensor/dtype.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { PositionBuffer, type Room } from './positionBuffer.js'
 
-/** Keys and values of the positions an attention layer has seen, for decoding token by token. Owned by whoever made it; `dispose()` frees it. */
+/** How caches keep what they are given: as it is, in memory that grows (dynamic) or is reserved at once (static), or as int8 (quantized). */
+export type CacheKind = 'dynamic' | 'static' | 'quantized'
+
+export interface CacheOptions {
+  /** Default 'dynamic'. */
+  readonly kind?: CacheKind
+  /** Positions of a static cache. */
+  readonly maxLength?: number | undefined
+  /** Positions to reserve at first; the cache grows beyond it. Default 64. */
+  readonly capacity?: number
+  /** Queries see so many positions, their own among them: the cache holds little more. 0 (default): all. */
+  readonly window?: number
+  /** So many of the newest positions can be taken back although a window has dropped older ones. Default 0. */
+  readonly reserve?: number | undefined
+}
+
+/** What holds the vectors of one tensor of a cache, `[B, length, G, D]`. */
+interface PositionStore {
+  readonly length: number
+  readonly bytes: number
+  readonly forgettable: number
+  append(x: Tensor): Tensor
+  view(): Tensor
+  reorder(rows: Tensor): void
+  forget(count: number): void
+  trim(count: number): void
+  join(other: PositionStore): void
+  dispose(): void
+}
+
+/**
+ * Keys and values of the positions an attention layer has seen, for decoding token by token. Owned by whoever made it; `dispose()` frees it. All kinds of caches
+ * are this class: a layer appends, and attends over what it is handed back.
+ */
 export class KeyValueCache {
-  private keys: Tensor | undefined
-  private values: Tensor | undefined
+  private readonly keys: PositionStore
+  private readonly values: PositionStore
+
+  constructor(readonly options: CacheOptions = {}) {
+    this.keys = storeOf(options)
+    this.values = storeOf(options)
+  }
+
   /** Positions held. */
-  length = 0
+  get length(): number { return this.keys.length }
+  /** Memory reserved. */
+  get bytes(): number { return this.keys.bytes + this.values.bytes }
+  /** How many of the newest positions can be taken back. */
+  get forgettable(): number { return this.keys.forgettable }
 
-  /** @param capacity positions to reserve at first; the cache grows beyond it */
-  constructor(private capacity = 64) {}
-
-  /** Adds positions and returns all of them. @param k `[B, T, G, D]` @param v `[B, T, G, D]` @returns views `[B, length, G, D]` */
+  /**
+   * Adds positions and returns all that a query among them sees: with a window the newest, in their order, so that causal masks fit.
+   * @param k `[B, T, G, D]` @param v `[B, T, G, D]` @returns `[B, S, G, D]`, the new ones last @throws ShapeError for another batch, or more than a static cache holds
+   */
   append(k: Tensor, v: Tensor): { keys: Tensor, values: Tensor } {
-    return noGrad(() => {
-      const [B, T, G, D] = k.shape as [number, number, number, number]
-      if (this.keys && this.keys.shape[0] !== B) throw new ShapeError(`key/value cache: the batch is ${B}, the cache holds ${this.keys.shape[0]}`)
-      const needed = this.length + T
-      if (!this.keys || needed > this.keys.shape[1]!) {
-        const room = Math.max(this.capacity, needed, this.keys ? 2 * this.keys.shape[1]! : 0)
-        this.keys = this.moved(this.keys, [B, room, G, D], k)
-        this.values = this.moved(this.values, [B, room, G, D], v)
-      }
-      for (const [from, to] of [[k, this.keys], [v, this.values!]] as const) {
-        const place = slice(to, 1, this.length, needed)
-        native.copy(from.handle, place.handle)
-        place.dispose()
-      }
-      this.length = needed
-      return { keys: slice(this.keys, 1, 0, needed), values: slice(this.values!, 1, 0, needed) }
-    })
+    return noGrad(() => ({ keys: this.keys.append(k), values: this.values.append(v) }))
   }
 
   /** Fills the cache once, with keys and values that do not grow (those of an encoder). */
   static of(k: Tensor, v: Tensor): KeyValueCache {
-    const cache = new KeyValueCache(k.shape[1]!)
+    const cache = new KeyValueCache({ capacity: k.shape[1]! })
     cache.append(k, v)
     return cache
   }
 
   /** All positions. @throws ShapeError if the cache is empty */
-  all(): { keys: Tensor, values: Tensor } {
-    if (!this.keys) throw new ShapeError('key/value cache: nothing was appended yet')
-    return { keys: slice(this.keys, 1, 0, this.length), values: slice(this.values!, 1, 0, this.length) }
-  }
+  all(): { keys: Tensor, values: Tensor } { return noGrad(() => ({ keys: this.keys.view(), values: this.values.view() })) }
 
   /** Row i becomes what row `rows[i]` was; the number of rows may change. @param rows int32 `[B']` */
-  reorder(rows: Tensor): void {
-    if (!this.keys) return
+  reorder(rows: Tensor): void { this.each(store => { store.reorder(rows) }) }
+
+  /** Forgets the newest positions. @throws ShapeError if there are fewer than that can be taken back */
+  forget(count: number): void { this.each(store => { store.forget(count) }) }
+
+  /** Drops the oldest positions, which are padding in all rows. */
+  trim(count: number): void { this.each(store => { store.trim(count) }) }
+
+  /** Takes the rows of another cache of the same kind behind its own; what is shorter is preceded by zeros. The other is empty then. */
+  join(other: KeyValueCache): void {
     noGrad(() => {
-      this.keys = this.reordered(this.keys!, rows)
-      this.values = this.reordered(this.values!, rows)
+      this.keys.join(other.keys)
+      this.values.join(other.values)
     })
   }
 
-  dispose(): void {
-    this.keys?.dispose()
-    this.values?.dispose()
-    this.keys = this.values = undefined
-    this.length = 0
-  }
+  dispose(): void { this.each(store => { store.dispose() }) }
 
-  private moved(old: Tensor | undefined, shape: readonly number[], like: Tensor): Tensor {
-    const to = empty(shape, like.dtype, like.device).keep()
-    if (old && this.length > 0) {
-      const from = slice(old, 1, 0, this.length), place = slice(to, 1, 0, this.length)
-      native.copy(from.handle, place.handle)
-      from.dispose()
-      place.dispose()
-    }
-    old?.dispose()
-    return to
-  }
-
-  /** Copies the positions held, not the room behind them. */
-  private reordered(old: Tensor, rows: Tensor): Tensor {
-    const to = empty([rows.shape[0]!, ...old.shape.slice(1)], old.dtype, old.device).keep()
-    const from = slice(old, 1, 0, this.length), place = slice(to, 1, 0, this.length)
-    native.indexSelect(from.handle, rows.handle, place.handle)
-    for (const t of [from, place, old]) t.dispose()
-    return to
+  private each(work: (store: PositionStore) => void): void {
+    noGrad(() => {
+      work(this.keys)
+      work(this.values)
+    })
   }
 }
+
+function storeOf({ kind = 'dynamic', capacity = 64, maxLength, window = 0, reserve = 0 }: CacheOptions): PositionStore {
+  const room: Room = { capacity, reserve, ...(window > 0 ? { behind: window - 1 } : kind === 'static' ? { limit: maxLength ?? capacity } : {}) }
+  return kind === 'quantized' ? new QuantizedStore(room) : new PositionBuffer(room)
+}
+
+/**
+ * Vectors as int8, with one scale for each head and position: a value is code * scale, and what it loses is at most half a scale, 1/254 of the greatest
+ * value of its vector. They are read back for one layer at a time.
+ */
+class QuantizedStore implements PositionStore {
+  private readonly codes: PositionBuffer
+  private readonly scales: PositionBuffer
+  private dtype: DType = 'float32'
+
+  constructor(room: Room) {
+    this.codes = new PositionBuffer(room)
+    this.scales = new PositionBuffer(room)
+  }
+
+  get length(): number { return this.codes.length }
+  get bytes(): number { return this.codes.bytes + this.scales.bytes }
+  get forgettable(): number { return this.codes.forgettable }
+
+  append(x: Tensor): Tensor {
+    this.dtype = x.dtype
+    return scope(() => {
+      const exact = cast(x, 'float32'), scales = maximum(div(max(abs(exact), -1, { keepDim: true }), 127), smallest)
+      const codes = cast(clamp(round(div(exact, scales)), { min: -127, max: 127 }), 'int8')
+      return this.values(this.codes.append(codes), this.scales.append(scales))
+    })
+  }
+
+  view(): Tensor { return scope(() => this.values(this.codes.view(), this.scales.view())) }
+  reorder(rows: Tensor): void { this.each(buffer => { buffer.reorder(rows) }) }
+  forget(count: number): void { this.each(buffer => { buffer.forget(count) }) }
+  trim(count: number): void { this.each(buffer => { buffer.trim(count) }) }
+  dispose(): void { this.each(buffer => { buffer.dispose() }) }
+  join(other: QuantizedStore): void {
+    this.dtype = other.dtype
+    this.codes.join(other.codes)
+    this.scales.join(other.scales)
+  }
+
+  private values(codes: Tensor, scales: Tensor): Tensor { return cast(mul(cast(codes, 'float32'), scales), this.dtype) }
+  private each(work: (buffer: PositionBuffer) => void): void {
+    work(this.codes)
+    work(this.scales)
+  }
+}
+
+/** Of a vector of zeros. */
+const smallest = 1e-30

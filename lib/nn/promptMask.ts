@@ -1,8 +1,10 @@
 import { sub } from '../ops/add.js'
 import { binaryOps } from '../ops/codes.js'
+import { concat } from '../ops/concat.js'
 import { cast } from '../ops/copy.js'
 import { cumsum } from '../ops/cumsum.js'
 import { mul } from '../ops/mul.js'
+import { pad } from '../ops/pad.js'
 import { slice } from '../ops/view.js'
 import { full } from '../tensor/create.js'
 import { native } from '../tensor/native.js'
@@ -36,6 +38,9 @@ export class PromptMask {
     return { keyPadding: slice(this.tokens, 1, 0, end), positions: slice(this.positions, 1, start, end) }
   }
 
+  /** As before the first column. */
+  restart(): void { this.length = 0 }
+
   /** Row i becomes what row `rows[i]` was; the number of rows may change. @param rows int32 `[R']` */
   reorder(rows: Tensor): void {
     const { tokens, positions } = this, shape = [rows.shape[0]!, tokens.shape[1]!]
@@ -43,6 +48,33 @@ export class PromptMask {
     this.positions = emptyLike(positions, shape).keep()
     native.indexSelect(tokens.handle, rows.handle, this.tokens.raw)
     native.indexSelect(positions.handle, rows.handle, this.positions.raw)
+    tokens.dispose()
+    positions.dispose()
+  }
+
+  /** Takes back columns behind the prompts. */
+  forget(count: number): void { this.length -= count }
+
+  /** Drops columns of padding in front. */
+  trim(count: number): void {
+    this.replace(slice(this.tokens, 1, count, this.length))
+    this.length -= count
+  }
+
+  /** Takes the rows of another mask behind its own: the newest columns stand side by side, the shorter ones are preceded by padding. */
+  join(other: PromptMask): void {
+    scope(() => {
+      const length = Math.max(this.length, other.length)
+      const rows = [this, other].map(({ tokens, length: own }) => pad(slice(tokens, 1, 0, own), [[0, 0], [length - own, 0]]))
+      this.replace(concat(rows, 0))
+      this.length = length
+    })
+    other.dispose()
+  }
+
+  private replace(mask: Tensor): void {
+    const { tokens, positions } = this;
+    ({ tokens: this.tokens, positions: this.positions } = extended(mask, 2 * mask.shape[1]! + 64))
     tokens.dispose()
     positions.dispose()
   }

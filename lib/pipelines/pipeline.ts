@@ -75,9 +75,11 @@ export async function pipeline<N extends Named>(task: N, from: string | LoadedPa
 
 async function loaded(nameOrDirectory: string, task: PipelineTask, options: ResolveOptions): Promise<LoadedParts> {
   const directory = await resolveModel(nameOrDirectory, options), { model, tokenizer, config, drawn } = await loadModel(directory, { task: modelTasks[task] })
+  // Layers alone are used for their hidden states: what would pool them may be missing, as it is in models of words behind masks.
+  const missing = modelTasks[task] === 'base' ? drawn.filter(parameter => !parameter.startsWith('pooler.')) : drawn
   try {
-    if (drawn.length > 0) {
-      throw new CheckpointError(`${nameOrDirectory} was not trained for '${task}': ${drawn.slice(0, 4).join(', ')} ${drawn.length > 1 ? 'are' : 'is'} not among its weights. `
+    if (missing.length > 0) {
+      throw new CheckpointError(`${nameOrDirectory} was not trained for '${task}': ${missing.slice(0, 4).join(', ')} ${missing.length > 1 ? 'are' : 'is'} not among its weights. `
         + `Fine-tune it first, or use a model that was. This type has: ${tasksOf(String(config['model_type'])).join(', ')}.`)
     }
     if (!tokenizer) throw new CheckpointError(`${nameOrDirectory} has no tokenizer. Put its tokenizer.json beside config.json.`)

@@ -65,7 +65,7 @@ describe('greedy', () => {
   test('log-probabilities on request are those of the chosen tokens', async () => {
     const logits = arbitraryLogits(V, 8)
     for (const extra of [{}, { suppressTokens: [] }]) {   // chosen on the device, and on the host
-      const { sequences: [tokens], logprobs } = await generate(new TableModel(V, logits), [2], { maxNewTokens: 5, outputScores: true, ...extra })
+      const { sequences: [tokens], logprobs } = await generate(new TableModel(V, logits), [2], { maxNewTokens: 5, logprobs: true, ...extra })
       for (let i = 1; i < tokens!.length; i++) {
         expect(logprobs![0]![i - 1]).toBeCloseTo(logProbabilities(logits(tokens!.slice(0, i), []))[tokens![i]!]!, 5)
       }
@@ -101,14 +101,14 @@ describe('beam search', () => {
       const { sequences, sequencesScores } = await generate(new TableModel(4, logits), [2],
         { ...ending, maxNewTokens: 4, numBeams: 256, numReturnSequences: 3, lengthPenalty: 0, earlyStopping: 'never' })
       const longest = Math.max(...best.map(({ tokens }) => tokens.length))
-      expect(sequences).toEqual(best.map(({ tokens }) => [...tokens, ...new Array<number>(longest - tokens.length).fill(0)]))
+      expect(sequences).toEqual(best.map(({ tokens }) => [...tokens, ...new Array<number>(longest - tokens.length).fill(1)]))   // where 0 is padding, transformers fills what beams leave with the end token
       best.forEach(({ logprob }, i) => { expect(sequencesScores![i]).toBeCloseTo(logprob, 4) })
     }
   })
 
   test('divides the sum of log-probabilities by length ^ lengthPenalty', async () => {
     const { sequencesScores, logprobs, newTokens } = await generate(new TableModel(V, arbitraryLogits(V, 4, 1)), [2],
-      { ...ending, maxNewTokens: 6, numBeams: 4, numReturnSequences: 4, lengthPenalty: 0.7, outputScores: true })
+      { ...ending, maxNewTokens: 6, numBeams: 4, numReturnSequences: 4, lengthPenalty: 0.7, logprobs: true })
     newTokens.forEach((tokens, i) => {
       expect(logprobs![i]).toHaveLength(tokens.length)
       expect(sequencesScores![i]).toBeCloseTo(logprobs![i]!.reduce((a, b) => a + b) / tokens.length ** 0.7, 6)
@@ -137,7 +137,7 @@ describe('beam search', () => {
 
   test('reads only the likeliest tokens, and finds what it finds with all of them', async () => {
     const run = (extra: GenerationOptions) => generate(new TableModel(40, arbitraryLogits(40, 1, 1)), [[2], [3]],
-      { ...ending, maxNewTokens: 8, numBeams: 4, outputScores: true, ...extra })
+      { ...ending, maxNewTokens: 8, numBeams: 4, logprobs: true, ...extra })
     const few = await run({}), all = await run({ logitsProcessors: [() => undefined] })
     expect(all.sequences).toEqual(few.sequences)
     expect(all.sequencesScores).toEqual(few.sequencesScores)
@@ -194,7 +194,7 @@ describe('sampling', () => {
 
   test('the shortlist of topK gives the tokens that all logits give', async () => {
     for (const options of [{ topK: 5 }, { topK: 8, temperature: 1.7, topP: 0.8 }, { topK: 6, minP: 0.2 }, { topK: 29, typicalP: 0.6 }]) {
-      const all: GenerationOptions = { ...options, doSample: true, maxNewTokens: 10, seed: 4, outputScores: true, numReturnSequences: 3 }
+      const all: GenerationOptions = { ...options, doSample: true, maxNewTokens: 10, seed: 4, logprobs: true, numReturnSequences: 3 }
       const short = await generate(model(), [[2], [5]], all)
       expect(await generate(model(), [[2], [5]], { ...all, logitsProcessors: [() => undefined] })).toEqual(short)
     }
@@ -217,7 +217,7 @@ describe('sampling', () => {
 
 describe('memory and ends', () => {
   const every: GenerationOptions[] = [
-    {}, { outputScores: true }, { numBeams: 3 }, { numBeams: 4, numBeamGroups: 2, diversityPenalty: 1 }, { doSample: true }, { doSample: true, topK: 3 },
+    {}, { logprobs: true }, { numBeams: 3 }, { numBeams: 4, numBeamGroups: 2, diversityPenalty: 1 }, { doSample: true }, { doSample: true, topK: 3 },
     { repetitionPenalty: 1.2 }, { doSample: true, numBeams: 2 },
   ]
 

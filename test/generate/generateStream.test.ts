@@ -1,8 +1,9 @@
 import { expect, test } from '@jest/globals'
 import { AbortedError, ConfigError } from '#lib/errors.js'
 import { generate } from '#lib/generate/generate.js'
-import { generateStream, type StreamedToken } from '#lib/generate/generateStream.js'
+import { generateStream } from '#lib/generate/generateStream.js'
 import type { GenerationOptions } from '#lib/generate/options.js'
+import type { StreamedToken } from '#lib/generate/streamedTokens.js'
 import { memory } from '#lib/tensor/device.js'
 import { scope } from '#lib/tensor/scope.js'
 import { arbitraryLogits, TableModel } from './tableModel.js'
@@ -65,6 +66,6 @@ test('text comes when it is certain, and its pieces join to the whole', async ()
   expect(texts).toEqual(['a', '', '', '', '🙂', ' ', 'a', '', '\ufffd'])
 })
 
-test('beams cannot be streamed', () => {
-  expect(() => generateStream(model(), [2], { numBeams: 2 })).toThrow(ConfigError)
+test('beams cannot be streamed', async () => {
+  await expect(generateStream(model(), [2], { numBeams: 2, maxNewTokens: 2 }).next()).rejects.toThrow(ConfigError)
 })

@@ -129,7 +129,7 @@ describe.each(models)('%s', (_, create) => {
   })
 
   test('runs in the precision that surrounds the call, also where the tokens are taken outside of it', async () => {
-    const options: GenerationOptions = { ...special, maxNewTokens: 4, outputScores: true }
+    const options: GenerationOptions = { ...special, maxNewTokens: 4, logprobs: true }
     const [whole, half] = [await generate(model, sources, options), await autocast('bfloat16', () => generate(model, sources, options))]
     expect(half.logprobs![0]![0]).not.toBe(whole.logprobs![0]![0])
     expect(Math.abs(half.logprobs![0]![0]! - whole.logprobs![0]![0]!)).toBeLessThan(0.1)

@@ -7,7 +7,7 @@ export type LogitsTable = (tokens: readonly number[], source: readonly number[])
 
 class TableState implements DecodingState {
   /** Stands for the caches: memory that only `dispose` frees. */
-  readonly cache: Tensor = tensor([1, 2, 3]).keep()
+  readonly memory: Tensor = tensor([1, 2, 3]).keep()
   constructor(public texts: number[][], public sources: number[][], private readonly model: TableModel) {}
 
   reorder(rows: Tensor, sameSource = false): void {
@@ -18,7 +18,16 @@ class TableState implements DecodingState {
     this.sources = moved
     this.model.rowsOfSteps.push(-from.length)
   }
-  dispose(): void { this.cache.dispose() }
+  get length(): number { return this.texts[0]?.length ?? 0 }
+  get forgettable(): number { return this.length }
+  trim(): void { /* texts have no padding */ }
+  join(other: TableState): void {
+    this.texts.push(...other.texts)
+    this.sources.push(...other.sources)
+    this.model.rowsOfSteps.push(-this.texts.length)
+  }
+  forget(count: number): void { for (const text of this.texts) text.length -= count }
+  dispose(): void { this.memory.dispose() }
 }
 
 /** A language model that is a function of the tokens before, on the host: what it should generate can be found by trying everything. */
@@ -45,6 +54,16 @@ export class TableModel implements GenerativeModel {
   }
 
   decode(ids: Tensor, state: DecodingState): Tensor {
+    const rows = this.feed(ids, state).map(positions => positions.at(-1)!)
+    return tensor(Float32Array.from(rows.flat()), [rows.length, this.vocabSize])
+  }
+
+  decodeAll(ids: Tensor, state: DecodingState): Tensor {
+    const rows = this.feed(ids, state)
+    return tensor(Float32Array.from(rows.flat(2)), [rows.length, ids.shape[1]!, this.vocabSize])
+  }
+
+  private feed(ids: Tensor, state: DecodingState): number[][][] {
     const s = state as TableState, [R, T] = ids.shape as [number, number], values = [...ids.dataSync() as Int32Array]
     if (s.texts.length === 0) {
       s.texts = Array.from({ length: R }, () => [])
@@ -52,12 +71,11 @@ export class TableModel implements GenerativeModel {
     }
     if (s.texts.length !== R) throw new Error(`${R} rows of ids for ${s.texts.length} rows of state`)
     this.rowsOfSteps.push(R)
-    const rows = s.texts.map((text, row) => {
+    return s.texts.map((text, row) => {
       const first = text.length === 0
       text.push(...values.slice(row * T, (row + 1) * T).filter((_, t) => !first || !this.mask || this.mask[row * T + t]))
-      return Array.from(this.logits(text, s.sources[row]!))
+      return Array.from({ length: T }, (_, t) => Array.from(this.logits(text.slice(0, Math.max(1, text.length - (T - 1 - t))), s.sources[row]!)))
     })
-    return tensor(Float32Array.from(rows.flat()), [R, this.vocabSize])
   }
 
   private mask: number[] | undefined

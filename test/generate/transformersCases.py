@@ -1,4 +1,4 @@
-"""Writes transformersCases.json: what generate of Hugging Face transformers 5.23 (with PyTorch) gives for a model that is nothing but a table.
+"""Writes transformersCases.json: what generate of Hugging Face transformers 5.24 (with PyTorch) gives for a model that is nothing but a table.
 
     python3 transformersCases.py > transformersCases.json
 
@@ -27,6 +27,9 @@ class TableModel(PreTrainedModel, GenerationMixin):
         before = torch.cat([input_ids[:, :1], input_ids[:, :-1]], 1)
         return CausalLMOutput(logits=self.table[before, input_ids])
 
+def finite(tensor):
+    return [[round(x, 5) if x > -1e6 else None for x in row] for row in tensor.tolist()]
+
 def main():
     rng = random.Random(7)
     cases = []
@@ -46,9 +49,17 @@ def main():
         if rng.random() < 0.2: options["bad_words_ids"] = [[3], [4, 5]]
         model = TableModel(TableConfig(), table).eval()
         out = model.generate(torch.tensor(prompts), attention_mask=torch.ones(len(prompts), 2, dtype=torch.long), use_cache=False,
-                             return_dict_in_generate=True, output_scores=True, **options)
+                             return_dict_in_generate=True, output_scores=True, output_logits=True, **options)
         case = {"table": [value for rows in table for row in rows for value in row], "prompts": prompts, "options": options, "sequences": out.sequences.tolist()}
         if beams > 1: case["scores"] = [round(x, 6) for x in out.sequences_scores.tolist()]
+        if beams > 1:
+            logprobs = model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
+        else:
+            logprobs = model.compute_transition_scores(out.sequences, out.scores, normalize_logits=True)
+            if number % 6 == 0:
+                case["step_scores"] = [finite(step) for step in out.scores]
+                case["step_logits"] = [finite(step) for step in out.logits]
+        case["logprobs"] = finite(logprobs)
         cases.append(case)
     json.dump({"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0], "vocabulary": V, "cases": cases}, sys.stdout, separators=(",", ":"))
 

@@ -99,7 +99,7 @@ describe('heads', () => {
     ['labels that apply or not', { num_labels: 2 }, [[1, 0], [1, 1]], 'float32'],
   ] as const)('%s are learned', (_, options, labels, dtype) => {
     manualSeed(3)
-    const model = new BartForSequenceClassification({ ...small, ...options }).train(), batch = { source: ids([5, 6, 2], [9, 3, 2]), labels: tensor(labels as never, null, { dtype }) }
+    const model = new BartForSequenceClassification({ ...small, ...options }).train(), batch = { ids: ids([5, 6, 2], [9, 3, 2]), labels: tensor(labels as never, null, { dtype }) }
     const step = (): number => scope(() => { const loss = model.loss(batch); backward(loss); return values(loss)[0]! })
     const before = step()
     for (const p of model.parameters()) if (p.grad) p.assign(Float32Array.from(values(p), (v, i) => v - 0.003 * values(p.grad!)[i]!))
@@ -111,9 +111,9 @@ describe('heads', () => {
 
   test('an answer behind the text does not count, one before it is its beginning', () => {
     const model = new BartForQuestionAnswering(small).eval(), source = ids([5, 6, 2], [9, 3, 2])
-    const loss = (start: number[], end: number[]): number => inference(() => values(model.loss({ source, startPositions: tensor(Int32Array.from(start)), endPositions: tensor(Int32Array.from(end)) }))[0]!)
+    const loss = (start: number[], end: number[]): number => inference(() => values(model.loss({ ids: source, startPositions: tensor(Int32Array.from(start)), endPositions: tensor(Int32Array.from(end)) }))[0]!)
     expect(loss([0, 1], [-4, 2])).toBeCloseTo(loss([0, 1], [0, 2]), 6)
-    expect(loss([1, 3], [2, 9])).toBeCloseTo(inference(() => values(model.loss({ source: ids([5, 6, 2]), startPositions: tensor(Int32Array.of(1)), endPositions: tensor(Int32Array.of(2)) }))[0]!), 5)
+    expect(loss([1, 3], [2, 9])).toBeCloseTo(inference(() => values(model.loss({ ids: ids([5, 6, 2]), startPositions: tensor(Int32Array.of(1)), endPositions: tensor(Int32Array.of(2)) }))[0]!), 5)
     model.dispose()
     source.dispose()
   })

@@ -14,7 +14,7 @@ import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
-import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 
 // OPT, GPT-NeoX, GPT-J, BLOOM and Falcon. What they compute is compared with transformers by the parity cases; here is what must hold whatever the numbers are.
 

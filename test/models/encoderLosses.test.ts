@@ -68,6 +68,12 @@ test('answers: both ends count half, one behind the text not at all, one before 
   model.dispose()
 })
 
+test('choices need a dimension of their own', () => {
+  const model = tiny(classNamed('RobertaForMultipleChoice'))
+  expect(() => model.forward(ints([[4, 5], [6, 7]]))).toThrow(/ids are \[2, 2\], expected \[B, N, T\]/)
+  model.dispose()
+})
+
 test('tokens of a sum count as often as there are labels', () => {
   const kind = classNamed('BertForTokenClassification'), model = tiny(kind).eval() as unknown as BertForTokenClassification
   scope(() => noGrad(() => {

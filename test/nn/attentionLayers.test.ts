@@ -96,7 +96,7 @@ describe('MultiHeadAttention', () => {
     const m = make()
     scope(() => {
       noGrad(() => {
-        const x = wave(2, 7, 12), whole = m.forward(x, { causal: true }), cache = new KeyValueCache(2)   // it has to grow on the way
+        const x = wave(2, 7, 12), whole = m.forward(x, { causal: true }), cache = new KeyValueCache({ capacity: 2 })   // it has to grow on the way
         let at = 0
         const parts = pieces.map(n => m.forward(ops.slice(x, 1, at, at += n), { causal: true }, cache))
         expectClose(ops.concat(parts, 1), whole)
@@ -125,7 +125,7 @@ describe('MultiHeadAttention', () => {
   test('a cache frees what it held', () => {
     const before = memory()
     scope(() => {
-      const cache = new KeyValueCache(1)
+      const cache = new KeyValueCache({ capacity: 1 })
       for (let i = 0; i < 9; i++) cache.append(wave(2, 1, 3, 4), wave(2, 1, 3, 4))
       cache.reorder(tensor([1, 0], null, { dtype: 'int32' }))
       cache.dispose()
@@ -158,7 +158,7 @@ describe.each([['post-norm', false], ['pre-norm', true]])('%s layers', (_, normF
         ]
         const r = sublayers.reduce((y, [norm, f]) => normFirst ? ops.add(y, f(normed(norm, y))) : normed(norm, ops.add(y, f(y))), x)
         expectClose(l.forward(x, source, { memoryKeyPadding: padding() }), r, 1e-5)
-        const { keys, values } = l.multihead_attn.project(source), cache = { self: new KeyValueCache(1), memory: KeyValueCache.of(keys, values) }
+        const { keys, values } = l.multihead_attn.project(source), cache = { self: new KeyValueCache({ capacity: 1 }), memory: KeyValueCache.of(keys, values) }
         const steps = [0, 1, 2, 3].map(t => l.forward(ops.slice(x, 1, t, t + 1), undefined, { memoryKeyPadding: padding() }, cache))
         expectClose(ops.concat(steps, 1), r, 1e-5)
         cache.self.dispose()

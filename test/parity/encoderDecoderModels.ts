@@ -1,6 +1,6 @@
 import type { BartModel } from '#lib/models/bart.js'
 import type { CausalLanguageModel } from '#lib/models/causalLanguageModel.js'
-import type { EncoderDecoder, Seq2SeqLanguageModel, Seq2SeqMasks } from '#lib/models/encoderDecoder.js'
+import type { EncoderDecoder, ReadingOptions, Seq2SeqLanguageModel, Seq2SeqMasks } from '#lib/models/encoderDecoder.js'
 import type { Task } from '#lib/models/pretrained.js'
 import { pretrainedClasses } from '#lib/models/registry.js'
 import type { SourceClassifier, SourceQuestionAnswering } from '#lib/models/sourceClassifier.js'
@@ -21,11 +21,14 @@ const torchTransformer: Run<Transformer> = (c, model) => {
 
 const optional = (c: Case, name: string): Tensor | undefined => c.inputs.has(name) ? ids(c, name) : undefined
 const masksOf = (c: Case): Seq2SeqMasks => ({ sourceMask: optional(c, 'attention_mask'), targetMask: optional(c, 'decoder_attention_mask') })
+const readingOf = (c: Case): ReadingOptions => ({
+  attentionMask: optional(c, 'attention_mask'), decoderInput: optional(c, 'decoder_input_ids'), decoderAttentionMask: optional(c, 'decoder_attention_mask'),
+})
 const memory = (c: Case, model: EncoderDecoder): Record<string, Tensor> => ({ encoder_last_hidden_state: model.encode(ids(c, 'input_ids'), optional(c, 'attention_mask')) })
 /** `make` where the case has the labels that it needs. */
 const given = (c: Case, name: string, make: () => Tensor): Record<string, Tensor> => c.inputs.has(name) ? { loss: make() } : {}
 
-const layers: Run<BartModel> = (c, model) => ({ ...memory(c, model), last_hidden_state: model.forward(ids(c, 'input_ids'), optional(c, 'decoder_input_ids'), masksOf(c)) })
+const layers: Run<BartModel> = (c, model) => ({ ...memory(c, model), last_hidden_state: model.forward(ids(c, 'input_ids'), readingOf(c)) })
 
 const seq2seq: Run<Seq2SeqLanguageModel> = (c, model) => {
   const target = optional(c, 'decoder_input_ids') ?? model.shiftRight(ids(c, c.inputs.has('labels') ? 'labels' : 'input_ids'))
@@ -34,22 +37,22 @@ const seq2seq: Run<Seq2SeqLanguageModel> = (c, model) => {
 }
 
 const classifier: Run<SourceClassifier> = (c, model) => {
-  const options = { decoderInput: optional(c, 'decoder_input_ids'), ...masksOf(c) }
+  const options = readingOf(c)
   const labels = (): Tensor => {
     const { shape, data, dtype } = c.inputs.get('labels')!
     return dtype.startsWith('F') ? tensor(Float32Array.from(data), shape) : ids(c, 'labels')
   }
   return {
     ...memory(c, model), logits: model.forward(ids(c, 'input_ids'), options),
-    ...given(c, 'labels', () => model.loss({ source: ids(c, 'input_ids'), labels: labels(), ...options })),
+    ...given(c, 'labels', () => model.loss({ ids: ids(c, 'input_ids'), labels: labels(), ...options })),
   }
 }
 
 const answering: Run<SourceQuestionAnswering> = (c, model) => {
-  const options = { decoderInput: optional(c, 'decoder_input_ids'), ...masksOf(c) }, { startLogits, endLogits } = model.forward(ids(c, 'input_ids'), options)
+  const options = readingOf(c), { startLogits, endLogits } = model.forward(ids(c, 'input_ids'), options)
   return {
     ...memory(c, model), start_logits: startLogits, end_logits: endLogits, ...given(c, 'start_positions', () => model.loss({
-      source: ids(c, 'input_ids'), startPositions: ids(c, 'start_positions'), endPositions: ids(c, 'end_positions'), ...options,
+      ids: ids(c, 'input_ids'), startPositions: ids(c, 'start_positions'), endPositions: ids(c, 'end_positions'), ...options,
     })),
   }
 }

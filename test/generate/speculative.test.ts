@@ -1,0 +1,152 @@
+import { describe, expect, test } from '@jest/globals'
+import { ConfigError } from '#lib/errors.js'
+import { generate } from '#lib/generate/generate.js'
+import { generateStream } from '#lib/generate/generateStream.js'
+import type { GenerationOptions } from '#lib/generate/options.js'
+import { PromptCache } from '#lib/generate/promptCache.js'
+import { GPT2 } from '#lib/models/gpt2.js'
+import { Llama } from '#lib/models/llama.js'
+import { Transformer } from '#lib/models/transformer.js'
+import { memory } from '#lib/tensor/device.js'
+import { manualSeed } from '#lib/tensor/random.js'
+import { arbitraryLogits, logProbabilities, TableModel, type LogitsTable } from './tableModel.js'
+
+const V = 6, ending = { eosTokenId: 1, padTokenId: 0 }
+/** Between two models: the same texts where `share` is 0, other ones where it is 1. */
+const mixed = (a: LogitsTable, b: LogitsTable, share: number): LogitsTable => (tokens, source) => {
+  const [x, y] = [a(tokens, source), b(tokens, source)]
+  return Float32Array.from({ length: V }, (_, i) => x[i]! * (1 - share) + y[i]! * share)
+}
+
+describe('greedy', () => {
+  const drafts: [string, (logits: LogitsTable) => GenerationOptions][] = [
+    ['a draft model that is right', logits => ({ assistantModel: new TableModel(V, logits), numAssistantTokens: 4, assistantConfidenceThreshold: 0 })],
+    ['one that often is', logits => ({ assistantModel: new TableModel(V, mixed(logits, arbitraryLogits(V, 99), 0.4)), numAssistantTokens: 5, numAssistantTokensSchedule: 'heuristic' })],
+    ['one that never is', logits => ({ assistantModel: new TableModel(V, (tokens, source) => Array.from(logits(tokens, source), x => -x)), assistantConfidenceThreshold: 0 })],
+    ['what was said before', () => ({ promptLookupNumTokens: 4, maxMatchingNgramSize: 3 })],
+  ]
+  test.each(drafts)('%s: the tokens of ordinary generation', async (_, draft) => {
+    for (let seed = 0; seed < 6; seed++) {
+      const logits = arbitraryLogits(V, seed, seed % 3)
+      for (const options of [{}, { repetitionPenalty: 1.3 }, { noRepeatNgramSize: 2, minNewTokens: 3 }, { stoppingCriteria: [(tokens: readonly number[]) => tokens.length > 8] }] as GenerationOptions[]) {
+        const all = { ...ending, ...options, maxNewTokens: 15 }
+        const { speculation, ...found } = await generate(new TableModel(V, logits), [2, 3], { ...all, ...draft(logits) })
+        expect(found).toEqual(await generate(new TableModel(V, logits), [2, 3], all))
+        expect(speculation!.accepted).toBeLessThanOrEqual(speculation!.drafted)
+      }
+    }
+  })
+
+  test('statistics: a right draft saves passes, a wrong one saves none', async () => {
+    const logits = arbitraryLogits(V, 4), model = new TableModel(V, logits)
+    const run = async (assistant: LogitsTable) => (await generate(model, [2], { maxNewTokens: 20, assistantModel: new TableModel(V, assistant), numAssistantTokens: 4, assistantConfidenceThreshold: 0 })).speculation
+    expect(await run(logits)).toEqual({ steps: 4, drafted: 16, accepted: 16 })   // five tokens a pass
+    expect(await run(tokens => Array.from(logits(tokens, []), x => -x))).toMatchObject({ steps: 20, accepted: 0 })
+  })
+
+  test('a hesitant draft is short', async () => {
+    const logits = arbitraryLogits(V, 4), run = (assistantConfidenceThreshold: number) => generate(new TableModel(V, logits), [2],
+      { maxNewTokens: 20, assistantModel: new TableModel(V, logits), numAssistantTokens: 8, assistantConfidenceThreshold })
+    expect((await run(1)).speculation).toEqual({ steps: 10, drafted: 10, accepted: 10 })
+    expect((await run(0)).speculation!.steps).toBe(3)
+  })
+
+  test('models with caches, windows among them: the same tokens, scores and streams', async () => {
+    manualSeed(3)
+    const sizes = { vocab_size: 31, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 128, initializer_range: 0.3 }
+    const llama = new Llama(sizes).eval(), small = new GPT2({ vocab_size: 31, n_positions: 30, n_embd: 16, n_layer: 1, n_head: 2, initializer_range: 0.3 }).eval()
+    const mistral = new Llama({ ...sizes, model_type: 'mistral', sliding_window: 7 }).eval(), translator = new Transformer({ vocabSize: 31, dModel: 32, layers: 1 }).eval()
+    const prompt = [4, 8, 15, 16, 23, 4, 8, 15]
+    for (const model of [llama, mistral, translator]) await generate(model, prompt, { bosTokenId: 1, maxNewTokens: 60 })   // tables of positions stay with the models
+    const before = memory()
+    for (const model of [llama, mistral, translator]) {
+      for (const draft of [{ promptLookupNumTokens: 5 }, { assistantModel: model, numAssistantTokens: 6, assistantConfidenceThreshold: 0 }, ...(model === translator ? [] : [{ assistantModel: small }])] as GenerationOptions[]) {
+        const all: GenerationOptions = { bosTokenId: 1, maxNewTokens: 40, logprobs: true }
+        const { speculation, logprobs, ...found } = await generate(model, prompt, { ...all, ...draft }), { logprobs: expected, ...plain } = await generate(model, prompt, all)
+        expect(found).toEqual(plain)
+        logprobs![0]!.forEach((value, i) => { expect(value).toBeCloseTo(expected![0]![i]!, 4) })
+        if (draft.assistantModel === model) expect(speculation!.accepted).toBe(speculation!.drafted)
+        const tokens: number[] = []
+        for await (const { token } of generateStream(model, prompt, { ...all, ...draft })) tokens.push(token)
+        expect([tokens]).toEqual(plain.newTokens)
+      }
+    }
+    // A consumer that has enough in the middle of a draft leaves a prompt cache without its guesses.
+    for (const model of [llama, mistral]) {
+      using promptCache = new PromptCache()
+      const seen: number[] = []
+      for await (const { token } of generateStream(model, prompt, { maxNewTokens: 30, assistantModel: small, assistantConfidenceThreshold: 0, promptCache })) if (seen.push(token) === 5) break
+      const next = [...prompt, ...seen, 9, 9]
+      expect((await generate(model, next, { maxNewTokens: 12, promptCache, promptLookupNumTokens: 3 })).newTokens).toEqual((await generate(model, next, { maxNewTokens: 12 })).newTokens)
+    }
+    expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+    for (const model of [llama, mistral, small, translator]) model.dispose()
+  })
+})
+
+describe('sampled', () => {
+  const logits = arbitraryLogits(V, 7, 0.5), most = 3
+  /** Probabilities of all texts of at most three tokens. */
+  function exact(options: { temperature: number }): Map<string, number> {
+    const found = new Map<string, number>()
+    const extend = (tokens: number[], probability: number): void => {
+      if (tokens.length === most + 1 || (tokens.length > 1 && tokens.at(-1) === 1)) { found.set(tokens.slice(1).join(' '), probability); return }
+      logProbabilities(Array.from(logits(tokens, []), x => x / options.temperature)).forEach((value, token) => { extend([...tokens, token], probability * Math.exp(value)) })
+    }
+    extend([2], 1)
+    return found
+  }
+
+  test.each<[string, GenerationOptions]>([
+    ['a draft that differs a little', { assistantModel: new TableModel(V, mixed(logits, arbitraryLogits(V, 55), 0.3)), numAssistantTokens: 2, assistantConfidenceThreshold: 0 }],
+    ['a draft that differs much, and stops where it is not sure', { assistantModel: new TableModel(V, arbitraryLogits(V, 56)), numAssistantTokens: 3, assistantConfidenceThreshold: 0.3 }],
+    ['words looked up', { promptLookupNumTokens: 2 }],
+  ])('%s: the distribution is the exact one', async (_, draft) => {
+    const runs = 1500, temperature = 0.8, seen = new Map<string, number>(), prompt = draft.assistantModel ? [2] : [2, 3, 4, 2]
+    const table: LogitsTable = draft.assistantModel ? logits : tokens => logits([2, ...tokens.slice(4)], [])
+    const model = new TableModel(V, table)
+    let accepted = 0, rejected = 0
+    for (let seed = 0; seed < runs; seed++) {
+      const { newTokens: [tokens], speculation } = await generate(model, prompt, { ...ending, ...draft, doSample: true, temperature, seed, maxNewTokens: most })
+      seen.set(tokens!.join(' '), (seen.get(tokens!.join(' ')) ?? 0) + 1)
+      accepted += speculation!.accepted
+      rejected += speculation!.drafted - speculation!.accepted
+    }
+    expect(Math.min(accepted, rejected)).toBeGreaterThan(runs / 20)   // both ways were gone
+    // Pearson's statistic over texts that are expected five times at least, the others together: mean = degrees of freedom, variance twice that.
+    const expected = exact({ temperature }), cells: [number, number][] = []
+    let rare: [number, number] = [0, 0]
+    for (const [text, probability] of expected) {
+      const cell: [number, number] = [seen.get(text) ?? 0, probability * runs]
+      if (cell[1] >= 5) cells.push(cell)
+      else rare = [rare[0] + cell[0], rare[1] + cell[1]]
+    }
+    if (rare[1] >= 5) cells.push(rare)
+    expect([...seen.keys()].filter(text => !expected.has(text))).toEqual([])
+    const statistic = cells.reduce((sum, [n, e]) => sum + (n - e) ** 2 / e, 0), freedom = cells.length - 1
+    expect(statistic).toBeLessThan(freedom + 4 * Math.sqrt(2 * freedom))
+    expect(statistic).toBeGreaterThan(freedom - 4 * Math.sqrt(2 * freedom))
+  })
+
+  test('the same seed gives the same tokens, and processors hold', async () => {
+    const options: GenerationOptions = { ...ending, doSample: true, topK: 3, suppressTokens: [4], maxNewTokens: 12, promptLookupNumTokens: 3, seed: 4 }
+    const once = await generate(new TableModel(V, logits), [2, 3, 2], options)
+    expect(await generate(new TableModel(V, logits), [2, 3, 2], options)).toEqual(once)
+    expect(once.newTokens[0]).not.toContain(4)
+  })
+})
+
+test('what does not go with guesses is refused', async () => {
+  const model = new TableModel(V, arbitraryLogits(V, 1)), refused = async (options: GenerationOptions, message: RegExp, prompts: number[][] = [[2]]) => {
+    const result = generate(model, prompts, { maxNewTokens: 3, ...options })
+    await expect(result).rejects.toThrow(ConfigError)
+    await expect(result).rejects.toThrow(message)
+  }
+  await refused({ assistantModel: new TableModel(V + 1, arbitraryLogits(V + 1, 1)) }, /vocabulary of 7/)
+  await refused({ promptLookupNumTokens: 2, numBeams: 2 }, /one sequence/)
+  await refused({ promptLookupNumTokens: 2 }, /one prompt/, [[2], [3]])
+  await refused({ promptLookupNumTokens: 2, assistantModel: model }, /one of them/)
+  await refused({ promptLookupNumTokens: 0 }, /promptLookupNumTokens/)
+  const plain = Object.assign(new TableModel(V, arbitraryLogits(V, 1)), { decodeAll: undefined })
+  await expect(generate(plain as unknown as TableModel, [2], { maxNewTokens: 3, promptLookupNumTokens: 2 })).rejects.toThrow(/cannot check guesses/)
+})
