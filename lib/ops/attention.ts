@@ -18,6 +18,8 @@ export interface AttentionOptions {
   window?: number
   /** Of the scores; 1 / sqrt(D) by default. */
   scale?: number
+  /** Bound c of the scores before masks and bias, which become c tanh(score / c); 0 (default): none. */
+  softcap?: number
   /** Rate at which attention weights are dropped; 0 outside of training. */
   dropout?: number
   /** int32 `[N + 1]`: packed sequences. B is 1, and sequence n has the queries from `queryOffsets[n]` to `queryOffsets[n + 1]`, and its keys likewise. */
@@ -30,9 +32,9 @@ export interface AttentionOptions {
  * Layouts are general, so that q, k and v may be thirds of one product.
  * @param q `[B, T, H, D]`   @param k `[B, S, G, D]`   @param v `[B, S, G, D]`: query head h reads key/value head h / (H / G)
  * @returns `[B, T, H, D]` in the dtype of `q`
- * @throws ShapeError if the shapes do not fit, or G does not divide H; DTypeError if dtypes differ; ConfigError if `dropout` or `window` is out of range;
+ * @throws ShapeError if the shapes do not fit, or G does not divide H; DTypeError if dtypes differ; ConfigError if `dropout`, `window` or `softcap` is out of range;
  * IndexError (when the result is read) if offsets fall or leave the tensor
- * @see Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Dao et al. 2022, https://arxiv.org/abs/2205.14135
+ * @see Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Dao et al. 2022, https://arxiv.org/abs/2205.14135; Gemma team 2024, https://arxiv.org/abs/2408.00118 (soft cap)
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   const copies: Tensor[] = []
@@ -54,20 +56,20 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 
 function attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | undefined, scores: readonly number[], options: AttentionOptions): Tensor {
   const [B, H, T] = scores as [number, number, number], D = q.shape[3]!
-  const { causal = false, keyPadding, window = 0, scale = 1 / Math.sqrt(D), dropout = 0, queryOffsets, keyOffsets } = options
+  const { causal = false, keyPadding, window = 0, scale = 1 / Math.sqrt(D), dropout = 0, softcap = 0, queryOffsets, keyOffsets } = options
   const y = emptyLike(q)
   const lse = isRecorded(q, k, v, bias) ? empty([B, H, T], 'float32', q.device) : undefined
   const rng = dropout > 0 ? generator.tensor() : undefined, call = dropout > 0 ? generator.nextCall() : 0
   withBias(bias?.handle ?? 0, bias, scores, handle => {
     native.attention(q.handle, k.handle, v.handle, y.raw, lse?.raw ?? 0, keyPadding?.handle ?? 0, handle, queryOffsets?.handle ?? 0, keyOffsets?.handle ?? 0,
-      rng?.handle ?? 0, causal, window, scale, dropout, call)
+      rng?.handle ?? 0, causal, window, scale, dropout, call, softcap)
   })
   const inputs = [q, k, v, bias], saved = [...inputs, y, lse, keyPadding, queryOffsets, keyOffsets, rng]
   recorded(y, { name: 'attention', inputs, saved }, (dy, into, [q_, k_, v_, bias_, y_, lse_, padding_, queryOffsets_, keyOffsets_, rng_]) => {
     withBias(bias_!, bias, scores, handle => {
       const write = (dq: number, dk: number, dv: number, dbias: number) => {
         native.attentionBackward(dy, q_!, k_!, v_!, y_!, lse_!, padding_!, handle, queryOffsets_!, keyOffsets_!, rng_!, dq, dk, dv, dbias,
-          causal, window, scale, dropout, call)
+          causal, window, scale, dropout, call, softcap)
       }
       withBiasGradient(into(bias), bias, dbias => {
         if (disjoint(q, k) && disjoint(k, v) && disjoint(q, v)) {

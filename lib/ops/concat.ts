@@ -36,7 +36,11 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
   const starts = tensors.map(x => (end += x.shape[d]!) - x.shape[d]!)
   tensors.forEach((x, i) => { withPart(y.raw, shape, d, starts[i]!, x.shape, part => { native.copy(x.handle, part) }) })
   return recorded(y, { name: 'concat', inputs: tensors }, (dy, into) => {
-    tensors.forEach((x, i) => { if (x.requiresGrad) withPart(dy, shape, d, starts[i]!, x.shape, part => { native.copy(part, into(x)) }) })
+    tensors.forEach((x, i) => {
+      if (!x.requiresGrad) return
+      const target = into(x)   // one without elements too: what made it may have parameters, whose gradients are then zeros
+      withPart(dy, shape, d, starts[i]!, x.shape, part => { native.copy(part, target) })
+    })
   })
 }
 

@@ -27,8 +27,8 @@ export interface Native {
 
   adamW(params: Float64Array, grads: Float64Array, m: Float64Array, v: Float64Array, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, decoupled: boolean, skipNonFinite: boolean): void
   argmax(x: Handle, y: Handle): void
-  attention(q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, causal: boolean, window: number, scale: number, dropout: number, call: number): void
-  attentionBackward(dy: Handle, q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, dq: Gradient, dk: Gradient, dv: Gradient, biasGrad: Gradient, causal: boolean, window: number, scale: number, dropout: number, call: number): void
+  attention(q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, causal: boolean, window: number, scale: number, dropout: number, call: number, softcap: number): void
+  attentionBackward(dy: Handle, q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, dq: Gradient, dk: Gradient, dv: Gradient, biasGrad: Gradient, causal: boolean, window: number, scale: number, dropout: number, call: number, softcap: number): void
   binary(a: Handle, b: Handle, y: Gradient, op: number): void
   copy(x: Handle, y: Gradient): void
   crossEntropy(logits: Handle, labels: Handle, loss: Handle, lse: Handle, counted: Handle, labelSmoothing: number, ignoreIndex: number, zLoss: number): void

@@ -62,8 +62,9 @@ template <class T> void forwardBlock(const Attention& a, const Sequence& sequenc
   const Mask mask = maskOf(a, sequence, head);
   const Dropout dropout = dropoutOf(a, sequence, head);
   const Rows<const T> k = rowsOf<const T>(a.k, sequence.batch, sequence.firstKey, group), v = rowsOf<const T>(a.v, sequence.batch, sequence.firstKey, group);
-  packTransposed(rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery + query, head), queries, dim, static_cast<float>(a.scale) * kLog2e, s.queries);
+  packTransposed(rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery + query, head), queries, dim, queryFactor(a), s.queries);
   reset(s.online);
+  const float cap = capFactor(a);
   const F32 threshold = splat(static_cast<float>(dropout.stream.threshold));
   const int64_t begin = mask.band.low(query) / kTile * kTile, end = mask.band.high(query + queries - 1);
   for (int64_t key = begin; key < end; key += kTile) {
@@ -80,6 +81,7 @@ template <class T> void forwardBlock(const Attention& a, const Sequence& sequenc
     if (dropout.active) drawWords(dropout, t, s.words);
     for (int64_t i = 0; i < t.vectors(); i++) {
       float* scores = s.scores + i * kWidth;
+      if (cap > 0) capScores(t, i, cap, scores);
       maskScores(mask, t, i, scores);
       onlineSoftmax(t, i, scores, s.online);
       if (dropout.active)
@@ -98,7 +100,7 @@ template <class T> void fewRange(const Attention& a, const Sequence& s, int64_t 
   const int64_t group = head / (a.q.sizes[2] / a.k.sizes[2]);
   const auto q = rowsOf<const T>(a.q, s.batch, s.firstQuery, head);
   const auto k = rowsOf<const T>(a.k, s.batch, s.firstKey, group), v = rowsOf<const T>(a.v, s.batch, s.firstKey, group);
-  fewQueries(q, k, v, maskOf(a, s, head), s.queries, from, to, a.q.sizes[3], static_cast<float>(a.scale), scratch);
+  fewQueries(q, k, v, maskOf(a, s, head), s.queries, from, to, a.q.sizes[3], queryFactor(a), capFactor(a), scratch);
 }
 template <class T> void fewWhole(const Attention& a, const Sequence& s, int64_t head, void* memory) {
   const int64_t dim = a.q.sizes[3], row = vectors(dim) * kWidth;

@@ -125,7 +125,8 @@ void backwardUnit(const AttentionBackward& a, const Plan& plan, const Sequence& 
   const int64_t first = minimum(span * plan.span, sequence.keys);
   const int64_t last = plan.spans > 1 ? minimum(first + plan.span, sequence.keys) : sequence.keys;
   const int64_t from = clamp(mask.band.begin / kTile * kTile, first, last), to = clamp(mask.band.end, from, last);   // what padding leaves of the span
-  const bool wantScoreGrads = a.dq || a.dk;
+  const ScoreGrads wanted = a.dq || a.dk ? ScoreGrads::ofProducts : ScoreGrads::none;
+  const float cap = capFactor(a);
   packKeys<T>(a.k, sequence, group, mask.padding, from, to, s.keys, panelStride);
   packKeys<T>(a.v, sequence, group, mask.padding, from, to, s.values, panelStride);
   for (int64_t c = 0; c < dim; c += kPanel)
@@ -142,7 +143,7 @@ void backwardUnit(const AttentionBackward& a, const Plan& plan, const Sequence& 
       for (int64_t key = begin; key < high; key += kTile) {
         const Tile t = tileOf(mask.band, query, queries, key, minimum(kTile, to - key));   // all keys of the span: addToKeys rounds rows up
         const int64_t row = (key - from) * kPanel;
-        gradientTile(t, mask, dropout, s.keys + row, s.values + row, panelStride, dim, wantScoreGrads, s.block);
+        gradientTile(t, mask, dropout, cap, s.keys + row, s.values + row, panelStride, dim, wanted, s.block);
         if (a.dv) addToKeys(t, mask.band, s.block.probabilities, s.block.gradRows, s.valueGrads + row, panelStride, dim);
         if (a.dk) addToKeys(t, mask.band, s.block.scoreGrads, s.block.queryRows, s.keyGrads + row, panelStride, dim);
         if (!a.dq) continue;

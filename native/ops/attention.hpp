@@ -1,12 +1,16 @@
 #pragma once
+#include <limits>
+
 #include "runtime/op.hpp"
 
 // Scaled dot-product attention that never stores the scores (Vaswani et al. 2017, eq. 1; Rabe and Staats 2021; Dao et al. 2022).
 //
-//   s[i, j] = scale * q_i . k_j + bias[i, j]         for the keys j that query i may see, -infinity for the others
+//   s[i, j] = cap(scale * q_i . k_j) + bias[i, j]    for the keys j that query i may see, -infinity for the others
 //   lse[i]  = log sum_j exp(s[i, j])                 -infinity where i sees no key
 //   p[i, j] = exp(s[i, j] - lse[i])
 //   y_i     = sum_j m[i, j] p[i, j] v_j              zeros where i sees no key
+//
+// cap(x) = softcap * tanh(x / softcap), or x where softcap is 0 (Gemma team 2024, section 2).
 //
 // Query head h reads key/value head h / (H / G). With n queries and m keys (of the whole tensor, or of one packed sequence) query i sees key j if
 // keyPadding[j] is nonzero, and j <= i + m - n if `causal`, and j > i + m - n - window if `window` > 0. A key that keyPadding hides is never read
@@ -48,7 +52,7 @@ inline void checkAdjacent(const Check& c, const char* name, const View& v) {
     c.shape(name, "%s has a stride of %lld in its last dimension, expected adjacent elements", describe(v).c_str(), static_cast<long long>(v.stride(3)));
 }
 
-struct Options { View keyPadding, bias, queryOffsets, keyOffsets, rng; int64_t window; double dropout; };
+struct Options { View keyPadding, bias, queryOffsets, keyOffsets, rng; int64_t window; double dropout, softcap; };
 
 inline void checkOptions(const Check& c, const Shape& s, const Options& o, DType dtype) {
   c.sizes("keyPadding", o.keyPadding, {s.batch, s.keys});
@@ -65,6 +69,7 @@ inline void checkOptions(const Check& c, const Shape& s, const Options& o, DType
   }
   if (o.window < 0) c.fail("ERR_CONFIG", "window", "is %lld, expected 0 (none) or the number of keys that a query sees", static_cast<long long>(o.window));
   c.range("dropout", o.dropout, 0, 1);
+  c.range("softcap", o.softcap, 0, std::numeric_limits<double>::max());
   if (o.dropout > 0 && !o.rng) c.fail("ERR_CONFIG", "rng", "is absent, expected the random state [3] because dropout is %g", o.dropout);
   c.is("rng", o.rng, {3}, DType::i64);
 }
@@ -85,27 +90,29 @@ struct Attention {
   int64_t window;
   double scale, dropout;
   int64_t call;
+  double softcap;
 
   static constexpr auto fields() {
     return warpweft::fields(arg("q", &Attention::q), arg("k", &Attention::k), arg("v", &Attention::v), arg("y", &Attention::y), optional("lse", &Attention::lse),
                             optional("keyPadding", &Attention::keyPadding), optional("bias", &Attention::bias),
                             optional("queryOffsets", &Attention::queryOffsets), optional("keyOffsets", &Attention::keyOffsets), optional("rng", &Attention::rng),
                             arg("causal", &Attention::causal), arg("window", &Attention::window), arg("scale", &Attention::scale),
-                            arg("dropout", &Attention::dropout), arg("call", &Attention::call));
+                            arg("dropout", &Attention::dropout), arg("call", &Attention::call), arg("softcap", &Attention::softcap));
   }
   void check(const Check& c) const {
     const auto s = attention::checkInputs(c, q, k, v);
     c.sameSizes("y", y, "q", q); c.sameDtype("y", y, "q", q); c.writable("y", y);
     for (auto [name, t] : {std::pair<const char*, const View&>{"q", q}, {"k", k}, {"v", v}, {"y", y}}) attention::checkAdjacent(c, name, t);
     c.is("lse", lse, {s.batch, s.heads, s.queries}, DType::f32);
-    attention::checkOptions(c, s, {keyPadding, bias, queryOffsets, keyOffsets, rng, window, dropout}, q.dtype);
+    attention::checkOptions(c, s, {keyPadding, bias, queryOffsets, keyOffsets, rng, window, dropout, softcap}, q.dtype);
   }
 };
 
 // With dp[i, j] = m[i, j] dy_i . v_j and delta[i] = sum_j p[i, j] dp[i, j] = dy_i . y_i (Dao et al. 2022, appendix B.2):
 //
 //   ds[i, j] = p[i, j] (dp[i, j] - delta[i])
-//   dq_i = scale * sum_j ds[i, j] k_j     dk_j = scale * sum_i ds[i, j] q_i     dv_j = sum_i m[i, j] p[i, j] dy_i     biasGrad = ds, summed where broadcast
+//   du[i, j] = ds[i, j] (1 - tanh^2(scale * q_i . k_j / softcap)), or ds[i, j] where softcap is 0
+//   dq_i = scale * sum_j du[i, j] k_j     dk_j = scale * sum_i du[i, j] q_i     dv_j = sum_i m[i, j] p[i, j] dy_i     biasGrad = ds, summed where broadcast
 struct AttentionBackward {
   static constexpr auto name = "attentionBackward";
   In dy, q;                     // [B, Tq, H, D]
@@ -119,6 +126,7 @@ struct AttentionBackward {
   int64_t window;
   double scale, dropout;
   int64_t call;
+  double softcap;
 
   static constexpr auto fields() {
     using A = AttentionBackward;
@@ -126,7 +134,7 @@ struct AttentionBackward {
                             optional("keyPadding", &A::keyPadding), optional("bias", &A::bias), optional("queryOffsets", &A::queryOffsets),
                             optional("keyOffsets", &A::keyOffsets), optional("rng", &A::rng), optional("dq", &A::dq), optional("dk", &A::dk),
                             optional("dv", &A::dv), optional("biasGrad", &A::biasGrad), arg("causal", &A::causal), arg("window", &A::window),
-                            arg("scale", &A::scale), arg("dropout", &A::dropout), arg("call", &A::call));
+                            arg("scale", &A::scale), arg("dropout", &A::dropout), arg("call", &A::call), arg("softcap", &A::softcap));
   }
   void check(const Check& c) const {
     const auto s = attention::checkInputs(c, q, k, v);
@@ -136,7 +144,7 @@ struct AttentionBackward {
     attention::checkAdjacent(c, "q", q); attention::checkAdjacent(c, "k", k); attention::checkAdjacent(c, "v", v);
     c.writable("dq", dq); c.writable("dk", dk); c.writable("dv", dv);
     c.is("lse", lse, {s.batch, s.heads, s.queries}, DType::f32);
-    attention::checkOptions(c, s, {keyPadding, bias, queryOffsets, keyOffsets, rng, window, dropout}, q.dtype);
+    attention::checkOptions(c, s, {keyPadding, bias, queryOffsets, keyOffsets, rng, window, dropout, softcap}, q.dtype);
     if (biasGrad) {
       const int64_t full[] = {s.batch, s.heads, s.queries};
       bool fits = biasGrad.rank == 4 && biasGrad.size(3) == s.keys;

@@ -14,7 +14,7 @@ struct Case {
   DType dtype = DType::f32;
   bool causal = false;
   int64_t window = 0;
-  double dropout = 0;
+  double dropout = 0, softcap = 0;
   Padding padding = Padding::none;
   Bias bias = Bias::none;
   DType biasType = DType::f32, paddingType = DType::b8;
@@ -25,8 +25,8 @@ struct Case {
     char text[300];
     const auto n = [](int64_t x) { return static_cast<long long>(x); };
     std::snprintf(text, sizeof text,
-                  "B %lld Tq %lld Tk %lld H %lld G %lld D %lld %s causal %d window %lld dropout %g padding %d bias %d packed %d fused %d accumulate %d", n(B), n(Tq), n(Tk),
-                  n(H), n(G), n(D), nameOf(dtype), causal, n(window), dropout, int(padding), int(bias), !queryOffsets.empty(), fused, accumulate);
+                  "B %lld Tq %lld Tk %lld H %lld G %lld D %lld %s causal %d window %lld dropout %g softcap %g padding %d bias %d packed %d fused %d accumulate %d", n(B), n(Tq), n(Tk),
+                  n(H), n(G), n(D), nameOf(dtype), causal, n(window), dropout, softcap, int(padding), int(bias), !queryOffsets.empty(), fused, accumulate);
     return text;
   }
 };
@@ -122,11 +122,11 @@ struct Problem {
   }
 
   Attention forward() const {
-    return {q.in(), k.in(), v.in(), y.out(), lse.out(), padding.in(), bias.in(), queryOffsets.in(), keyOffsets.in(), rng.in(), c.causal, c.window, scale, c.dropout, call};
+    return {q.in(), k.in(), v.in(), y.out(), lse.out(), padding.in(), bias.in(), queryOffsets.in(), keyOffsets.in(), rng.in(), c.causal, c.window, scale, c.dropout, call, c.softcap};
   }
   AttentionBackward backward() const {
     return {dy.in(), q.in(), k.in(), v.in(), y.in(), lse.in(), padding.in(), bias.in(), queryOffsets.in(), keyOffsets.in(), rng.in(), dq.grad(c.accumulate), dk.grad(c.accumulate),
-            dv.grad(c.accumulate), biasGrad.grad(c.accumulate), c.causal, c.window, scale, c.dropout, call};
+            dv.grad(c.accumulate), biasGrad.grad(c.accumulate), c.causal, c.window, scale, c.dropout, call, c.softcap};
   }
 
   struct Range { int64_t q0, q1, k0, k1; };
@@ -148,6 +148,8 @@ struct Problem {
   }
   static int64_t at(int64_t T, int64_t N, int64_t D, int64_t b, int64_t t, int64_t n) { return ((b * T + t) * N + n) * D; }
 
+  double capped(double score) const { return c.softcap > 0 ? c.softcap * std::tanh(score / c.softcap) : score; }
+
   // Forward of one query row: probabilities before dropout, and lse.
   double row(int64_t b, const Range& s, int64_t h, int64_t i, std::vector<double>& p) const {
     const int64_t n = s.q1 - s.q0, m = s.k1 - s.k0, g = h / (c.H / c.G);
@@ -159,7 +161,7 @@ struct Problem {
       if (c.padding != Padding::none && padding.get(b * c.Tk + s.k0 + j) == 0) continue;
       double score = 0;
       for (int64_t d = 0; d < c.D; d++) score += Q[size_t(at(c.Tq, c.H, c.D, b, s.q0 + i, h) + d)] * K[size_t(at(c.Tk, c.G, c.D, b, s.k0 + j, g) + d)];
-      score *= scale;
+      score = capped(score * scale);
       if (c.bias != Bias::none) score += biases[size_t(((b * c.H + h) * c.Tq + s.q0 + i) * c.Tk + s.k0 + j)];
       p[size_t(j)] = score;
       most = std::fmax(most, score);
@@ -195,17 +197,19 @@ struct Problem {
             if (p[j] == 0) continue;
             const int64_t kj = at(c.Tk, c.G, c.D, b, s.k0 + int64_t(j), g);
             const double keep = keepFactor(number, h, i, int64_t(j));
-            double dp = 0, dpSize = 0;
+            double dp = 0, dpSize = 0, product = 0;
             for (int64_t d = 0; d < c.D; d++) {
               expectedY[size_t(qi + d)] += keep * p[j] * V[size_t(kj + d)];
               dp += keep * dY[size_t(qi + d)] * V[size_t(kj + d)];
               dpSize += std::fabs(keep * dY[size_t(qi + d)] * V[size_t(kj + d)]);
+              product += Q[size_t(qi + d)] * K[size_t(kj + d)];
             }
             if (!gradients) continue;
             const double ds = p[j] * (dp - delta), dsSize = p[j] * (dpSize + deltaSize);
+            const double slope = c.softcap > 0 ? 1 - std::pow(std::tanh(scale * product / c.softcap), 2) : 1;   // of the cap
             for (int64_t d = 0; d < c.D; d++) {
-              expectedDq[size_t(qi + d)] += scale * ds * K[size_t(kj + d)];
-              expectedDk[size_t(kj + d)] += scale * ds * Q[size_t(qi + d)];
+              expectedDq[size_t(qi + d)] += scale * slope * ds * K[size_t(kj + d)];
+              expectedDk[size_t(kj + d)] += scale * slope * ds * Q[size_t(qi + d)];
               expectedDv[size_t(kj + d)] += keep * p[j] * dY[size_t(qi + d)];
               sizes[0][size_t(qi + d)] += std::fabs(scale * dsSize * K[size_t(kj + d)]);
               sizes[1][size_t(kj + d)] += std::fabs(scale * dsSize * Q[size_t(qi + d)]);

@@ -119,6 +119,7 @@ void sizesAndOptions() {
         c.causal = n % 2 == 1;
         c.window = n % 7 == 3 ? 1 + n % 50 : 0;
         c.dropout = n % 6 == 2 ? 0.3 : 0;
+        c.softcap = n % 5 == 3 ? 0.7 : n % 7 == 5 ? 3 : 0;
         c.padding = n % 5 == 1 ? Padding::trailing : n % 5 == 2 ? Padding::holes : n % 11 == 0 ? Padding::allOfOne : Padding::none;
         c.paddingType = flags[n % 3];
         c.bias = n % 4 == 2 ? Bias(1 + n / 4 % 4) : Bias::none;
@@ -159,6 +160,7 @@ void decoding() {
     c.padding = n % 5 == 1 ? Padding::holes : n % 5 == 2 ? Padding::allOfOne : Padding::none;
     c.bias = n % 4 == 0 ? Bias::full : n == 6 ? Bias::perHead : Bias::none;
     c.dtype = n % 3 == 2 ? DType::bf16 : DType::f32;
+    c.softcap = n % 4 == 2 ? 1.5 : 0;
     verify(c);
   }
 }

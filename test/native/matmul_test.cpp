@@ -205,6 +205,7 @@ void chosenCases(const Kernel& k) {
     // Nothing to add up, nothing to write.
     run(k, {.batch = {}, .M = 20, .N = 21, .K = 0, .type = t, .out = t, .bias = true, .sums = true, .activation = 1});
     run(k, {.batch = {}, .M = 2, .N = 9, .K = 0, .type = t, .out = t, .b = C, .accumulate = true});
+    run(k, {.batch = {}, .M = 56, .N = 32, .K = 0, .type = t});
     run(k, {.batch = {}, .M = 0, .N = 9, .K = 5, .type = t, .out = t});
     run(k, {.batch = {}, .M = 9, .N = 0, .K = 5, .type = t, .out = t, .sums = true});
     run(k, {.batch = {0}, .M = 9, .N = 4, .K = 5, .type = t, .out = t});

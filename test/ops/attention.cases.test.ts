@@ -17,10 +17,10 @@ import { detach, permute, reshape, slice, split, transpose } from '#lib/ops/view
 import { where } from '#lib/ops/where.js'
 import { normal, opCases, values, type Array64, type Input, type OpCase } from './opCases.js'
 
-interface Masks { causal?: boolean, window?: number, keyPadding?: Array64 | undefined, bias?: Array64 | undefined, offsets?: readonly [readonly number[], readonly number[]] }
+interface Masks { causal?: boolean, window?: number, softcap?: number, keyPadding?: Array64 | undefined, bias?: Array64 | undefined, offsets?: readonly [readonly number[], readonly number[]] }
 
-/** softmax(q kᵀ / sqrt(D) + bias) v with every score in float64. */
-function reference(q: Array64, k: Array64, v: Array64, { causal = false, window = 0, keyPadding, bias, offsets }: Masks = {}): Array64 {
+/** softmax(cap(q kᵀ / sqrt(D)) + bias) v with every score in float64. */
+function reference(q: Array64, k: Array64, v: Array64, { causal = false, window = 0, softcap = 0, keyPadding, bias, offsets }: Masks = {}): Array64 {
   const [B, T, H, D] = q.shape as [number, number, number, number], [, S, G] = k.shape as [number, number, number]
   const y = values(q.shape, () => 0), { data: Q } = q, { data: K } = k, { data: V } = v, { data: Y } = y
   const lead = 4 - (bias?.shape.length ?? 4)
@@ -37,7 +37,8 @@ function reference(q: Array64, k: Array64, v: Array64, { causal = false, window 
           const key = ((b * S + j) * G + Math.floor(h * G / H)) * D
           let s = 0
           for (let d = 0; d < D; d++) s += Q[row + d]! * K[key + d]!
-          scores.push(s / Math.sqrt(D) + biasAt(b, h, i, j))
+          const score = s / Math.sqrt(D)
+          scores.push((softcap > 0 ? softcap * Math.tanh(score / softcap) : score) + biasAt(b, h, i, j))
           rows.push(key)
         }
         const most = Math.max(...scores)
@@ -54,18 +55,18 @@ function reference(q: Array64, k: Array64, v: Array64, { causal = false, window 
 interface Sizes { B?: number, T: number, S: number, H?: number, G?: number, D: number }
 
 function attentionCase(name: string, { B = 1, T, S, H = 2, G = H, D }: Sizes, masks: Omit<Masks, 'keyPadding' | 'bias'> & { keyPadding?: Input, bias?: Input } = {}): OpCase {
-  const { causal = false, window = 0, keyPadding, bias, offsets } = masks
+  const { causal = false, window = 0, softcap = 0, keyPadding, bias, offsets } = masks
   return {
     name,
     inputs: { q: normal([B, T, H, D], { seed: 1 }), k: normal([B, S, G, D], { seed: 2 }), v: normal([B, S, G, D], { seed: 3 }), ...keyPadding && { keyPadding }, ...bias && { bias } },
     run: inputs => {
-      const { q, k, v } = inputs, options: AttentionOptions = { causal, window }
+      const { q, k, v } = inputs, options: AttentionOptions = { causal, window, softcap }
       if (inputs.keyPadding) options.keyPadding = inputs.keyPadding
       if (inputs.bias) options.bias = inputs.bias
       if (offsets) [options.queryOffsets, options.keyOffsets] = offsets.map(o => tensor([...o], null, { dtype: 'int32' })) as [Tensor, Tensor]
       return attention(q!, k!, v!, options)
     },
-    reference: x => reference(x.q!, x.k!, x.v!, { causal, window, keyPadding: x.keyPadding, bias: x.bias, ...offsets && { offsets } }),
+    reference: x => reference(x.q!, x.k!, x.v!, { causal, window, softcap, keyPadding: x.keyPadding, bias: x.bias, ...offsets && { offsets } }),
     ulps: 8,
     gradientUlps: 64,
   }
@@ -94,6 +95,9 @@ opCases('attention', [
   attentionCase('bias of every head', { B: 2, T: 17, S: 19, D: 8 }, { bias: normal([2, 17, 19], { seed: 4 }), causal: true }),
   attentionCase('bias of every key', { B: 2, T: 17, S: 19, D: 8 }, { bias: normal([2, 1, 1, 19], { seed: 4 }) }),
   { ...attentionCase('more than a tile for every thread', { B: 2, T: 130, S: 140, H: 4, G: 2, D: 16 }, { causal: true, bias: normal([4, 130, 140], { seed: 4 }) }), large: true },
+  attentionCase('soft cap', { B: 2, T: 33, S: 70, H: 4, G: 2, D: 8 }, { causal: true, softcap: 0.8 }),
+  attentionCase('soft cap of a few queries, with a window', { B: 2, T: 3, S: 70, H: 4, G: 2, D: 8 }, { causal: true, window: 40, softcap: 1.5 }),
+  attentionCase('soft cap, padding and a bias that it does not bound', { B: 2, T: 17, S: 19, D: 8 }, { bias: normal([2, 1, 17, 19], { seed: 4 }), keyPadding: padding(2, 19, 'bool', (b, j) => (b + j) % 4 !== 0), softcap: 0.5 }),
   attentionCase('packed sequences', { T: 40, S: 45, H: 2, G: 1, D: 8 }, { offsets: [[0, 5, 5, 39, 40], [0, 7, 9, 40, 45]], causal: true }),
   {
     name: 'thirds of one product',
@@ -302,6 +306,8 @@ describe('attention', () => {
       expect(() => attention(q, k, k, { keyPadding: zeros([2, 6]) })).toThrow(/keyPadding is float32 \[2, 6\], expected one of: bool, int32, uint8/)
       expect(() => attention(q, k, k, { dropout: 1.5 })).toThrow(/dropout is 1.5/)
       expect(() => attention(q, k, k, { window: -1 })).toThrow(/window is -1/)
+      expect(() => attention(q, k, k, { softcap: -1 })).toThrow(/softcap is -1/)
+      expect(() => attention(q, k, k, { softcap: Infinity })).toThrow(/softcap is inf/)
       expect(() => attention(q, k, k, { queryOffsets: zeros([3], { dtype: 'int32' }) })).toThrow(/queryOffsets and keyOffsets go together/)
     })
   })

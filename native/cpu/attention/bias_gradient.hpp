@@ -33,7 +33,7 @@ template <class T> void addScoreGrads(const AttentionBackward& a, const Sequence
   packQueries<T>(a, s, head, query, queries, false, scratch.block);
   packKeys<T>(a.k, s, group, mask.padding, key, end, scratch.keys, kBlockPanel);
   packKeys<T>(a.v, s, group, mask.padding, key, end, scratch.values, kBlockPanel);
-  gradientTile(t, mask, dropoutOf(a, s, head), scratch.keys, scratch.values, kBlockPanel, dim, true, scratch.block);
+  gradientTile(t, mask, dropoutOf(a, s, head), capFactor(a), scratch.keys, scratch.values, kBlockPanel, dim, ScoreGrads::ofBias, scratch.block);
   for (int64_t v = 0; v < t.vectors(); v++)
     for (int64_t j = t.low[v]; j < t.high[v]; j++) {
       float* total = scratch.total + j * kPanel + v * kWidth;

@@ -88,10 +88,10 @@ WW_INLINE void fewBias(const View& bias, int64_t query, const int64_t* keys, int
 
 // The keys [from, to) for at most kFew queries; leaves largest, sum and result in the scratch.
 template <class T>
-void fewQueries(Rows<const T> q, Rows<const T> k, Rows<const T> v, const Mask& mask, int64_t queries, int64_t from, int64_t to, int64_t dim, float scale,
-                FewScratch& s) {
+void fewQueries(Rows<const T> q, Rows<const T> k, Rows<const T> v, const Mask& mask, int64_t queries, int64_t from, int64_t to, int64_t dim, float factor,
+                float cap, FewScratch& s) {
   const int64_t row = vectors(dim) * kWidth;
-  packFew(q, queries, dim, scale * kLog2e, s.queries);
+  packFew(q, queries, dim, factor, s.queries);
   for (int64_t i = 0; i < kFew * row; i += kWidth) store(s.result + i, zero());
   for (int64_t i = 0; i < queries; i++) s.largest[i] = -__builtin_inff(), s.sum[i] = 0.f;
   from = maximum(from, mask.band.low(0));
@@ -105,7 +105,8 @@ void fewQueries(Rows<const T> q, Rows<const T> k, Rows<const T> v, const Mask& m
       const int64_t low = mask.band.low(i), high = mask.band.high(i);
       const bool partial = key < low || key + kTile > high;
       for (int64_t l = 0; l < n; l += kWidth) {
-        store(s.scores + l, dotProducts(s.queries + i * row, k, s.keys + l, n - l, dim));
+        const F32 products = dotProducts(s.queries + i * row, k, s.keys + l, n - l, dim);
+        store(s.scores + l, cap > 0 ? tanh(products) * splat(cap) : products);
         for (int64_t u = n; u < l + kWidth; u++) s.scores[u] = -__builtin_inff();
         if (mask.bias) fewBias(mask.bias, i, s.keys + l, minimum(kWidth, n - l), s.scores + l);
         if (partial)

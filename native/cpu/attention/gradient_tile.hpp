@@ -10,9 +10,10 @@ inline constexpr int64_t kBlockPanel = (kTile + kSpare) * kPanel;   // floats of
 struct QueryBlock {
   alignas(64) float lse[kTile], delta[kTile];       // lse in units of log 2
   alignas(64) float probabilities[kBlockPanel];     // [key][query]: scores, then m * p without dropout's scale
-  alignas(64) float scoreGrads[kBlockPanel];        // [key][query]: dP, then dS
+  alignas(64) float scoreGrads[kBlockPanel];        // [key][query]: dP, then dS, or dU where it is asked for
+  alignas(64) float capped[kBlockPanel];            // [key][query]: the tanh of a soft cap
   alignas(64) uint32_t words[kTile / 2 * kPanel];
-  float *queries, *grads;                           // transposed, [dim][64]: scale * log2 e * q, and dy
+  float *queries, *grads;                           // transposed, [dim][64]: queryFactor * q, and dy
   float *queryRows, *gradRows;                      // panels of [kTile + kSpare][64]
 
   static int64_t floats(int64_t dim) { return 4 * panels(dim) * kBlockPanel; }
@@ -43,7 +44,7 @@ void packQueries(const AttentionBackward& a, const Sequence& s, int64_t head, in
   const int64_t dim = a.q.sizes[3];
   const auto q = rowsOf<const T>(a.q, s.batch, s.firstQuery + query, head), dy = rowsOf<const T>(a.dy, s.batch, s.firstQuery + query, head),
              y = rowsOf<const T>(a.y, s.batch, s.firstQuery + query, head);
-  packTransposed(q, queries, dim, static_cast<float>(a.scale) * kLog2e, b.queries);
+  packTransposed(q, queries, dim, queryFactor(a), b.queries);
   packTransposed(dy, queries, dim, 1.f, b.grads);
   if (withRows) {
     packRows(q, queries, dim, b.queryRows, kBlockPanel, NoneHidden{});
@@ -60,15 +61,20 @@ void packQueries(const AttentionBackward& a, const Sequence& s, int64_t head, in
   }
 }
 
-// Fills probabilities, and scoreGrads if wanted, for all vectors of the tile; zeros where a vector sees nothing.
-inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout, const float* keys, const float* values, int64_t panelStride, int64_t dim,
-                         bool wantGrads, QueryBlock& b) {
+// What a tile's score gradients are for.
+enum class ScoreGrads { none, ofBias, ofProducts };
+
+// Fills probabilities, and scoreGrads if wanted, for all vectors of the tile; zeros where a vector sees nothing. `cap`: capFactor.
+inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout, float cap, const float* keys, const float* values, int64_t panelStride, int64_t dim,
+                         ScoreGrads wanted, QueryBlock& b) {
+  const bool wantGrads = wanted != ScoreGrads::none;
   keyProducts(t, keys, panelStride, b.queries, dim, b.probabilities);
   if (wantGrads) keyProducts(t, values, panelStride, b.grads, dim, b.scoreGrads);
   if (dropout.active) drawWords(dropout, t, b.words);
   const F32 threshold = splat(static_cast<float>(dropout.stream.threshold)), keep = splat(dropout.scale);
   for (int64_t v = 0; v < t.vectors(); v++) {
     float *p = b.probabilities + v * kWidth, *ds = b.scoreGrads + v * kWidth;
+    if (cap > 0) capScores(t, v, cap, p, b.capped + v * kWidth);
     maskScores(mask, t, v, p);
     const F32 lse = load(b.lse + v * kWidth), delta = load(b.delta + v * kWidth);
     for (int64_t j = 0; j < t.low[v]; j++) store(p + j * kPanel, zero()), store(ds + j * kPanel, zero());
@@ -87,6 +93,11 @@ inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout
         store(p + j * kPanel, x);
       }
     for (int64_t j = t.high[v]; j < t.keys; j++) store(p + j * kPanel, zero()), store(ds + j * kPanel, zero());
+    if (cap > 0 && wanted == ScoreGrads::ofProducts)
+      for (int64_t j = t.low[v]; j < t.high[v]; j++) {
+        const F32 x = load(b.capped + j * kPanel + v * kWidth);
+        store(ds + j * kPanel, load(ds + j * kPanel) * fnma(x, x, splat(1.f)));
+      }
   }
 }
 

@@ -120,6 +120,22 @@ template <class T> void addBias(const T* bias, int64_t queryStride, int64_t keyS
   }
 }
 
+// What q is multiplied by so that q . k is a score in units of log 2, or with a soft cap the argument of its tanh.
+template <class Op> WW_INLINE float queryFactor(const Op& a) {
+  return a.softcap > 0 ? static_cast<float>(a.scale / a.softcap) : static_cast<float>(a.scale) * kLog2e;
+}
+// Of a tanh, the score in units of log 2; 0 where there is no soft cap.
+template <class Op> WW_INLINE float capFactor(const Op& a) { return static_cast<float>(a.softcap) * kLog2e; }
+
+// Scores of vector v from the arguments of their tanh. `kept`, if given, gets the tanh itself.
+inline void capScores(const Tile& t, int64_t v, float factor, float* scores, float* kept = nullptr) {
+  for (int64_t j = t.low[v]; j < t.high[v]; j++) {
+    const F32 x = tanh(load(scores + j * kPanel));
+    if (kept) store(kept + j * kPanel, x);
+    store(scores + j * kPanel, x * splat(factor));
+  }
+}
+
 // Bias and mask on the scores (in units of log 2) of vector v; what no query of the vector sees is left alone.
 inline void maskScores(const Mask& m, const Tile& t, int64_t v, float* scores) {
   const int64_t low = t.low[v], high = t.high[v], first = t.firstOf(v), last = t.lastOf(v);

@@ -79,7 +79,7 @@ static Plan planOf(const Product& p) {
     q.splits = minimum(q.blocks / 4, ceilDiv(64, tiles));
   } else if (!q.direct && p.plain()) {
     q.piece = minimum(q.piece, maximum(1, kPieceBytes / (4 * kRun * (p.M + p.N))) * kRun * (q.pairs ? kSteps<Pair> : 1));
-    cut(q, q.piece);
+    cut(q, minimum(q.piece, p.K));
   }
   q.rows = q.splits > 1 ? roundUp(p.M, q.height) : pieceOf(p.M, q.height, q.elements, kPackedA, 8);
   q.columns = q.splits > 1 || q.direct ? roundUp(p.N, kColumns) : pieceOf(p.N, kColumns, q.elements, kPackedB, 4);
