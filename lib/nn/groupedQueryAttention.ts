@@ -26,6 +26,10 @@ export interface GroupedQueryOptions {
   dropout?: number
   /** A query sees so many positions, its own among them; 0 (default): all. */
   window?: number
+  /** Of the scores; default 1 / sqrt(D). */
+  scale?: number
+  /** Bound of the scores; 0 (default): none. */
+  softcap?: number
   /** Standard deviation of the first weights. */
   std: number
 }
@@ -67,11 +71,11 @@ export class GroupedQueryAttention extends Module {
 
   /** @param x `[B, T, C]` */
   forward(x: Tensor, context: DecoderContext): Tensor {
-    const { headDim } = this.options, [B, T] = x.shape as [number, number, number]
+    const { headDim, window = 0, scale = 1 / Math.sqrt(headDim), softcap = 0, dropout = 0 } = this.options, [B, T] = x.shape as [number, number, number]
     const heads = (projection: Linear): Tensor => reshape(projection.forward(x), [B, T, projection.outFeatures / headDim, headDim])
     const q = heads(this.q_proj), k = heads(this.k_proj)
     const y = turnedAttention(this.q_norm?.forward(q) ?? q, this.k_norm?.forward(k) ?? k, heads(this.v_proj), context,
-      { window: this.options.window ?? 0, dropout: this.training ? this.options.dropout ?? 0 : 0 })
+      { window, scale, softcap, dropout: this.training ? dropout : 0 })
     return this.o_proj.forward(reshape(y, [B, T, this.o_proj.inFeatures]))
   }
 }
@@ -81,7 +85,8 @@ export class GroupedQueryAttention extends Module {
  * @returns `[B, T, H, D]`
  */
 export function turnedAttention(
-  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext, options: Pick<AttentionOptions, 'window' | 'dropout'>,
+  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext,
+  options: Pick<AttentionOptions, 'window' | 'scale' | 'softcap' | 'dropout'>,
 ): Tensor {
   const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
   // A cache with a window holds the newest positions alone.
