@@ -43,6 +43,13 @@ export class DecoderState implements DecodingState {
     return { start: positions, end: this.length, keyPadding, caches: this.caches }
   }
 
+  /** As before the first column. */
+  restart(): void {
+    this.length = 0
+    for (const cache of this.caches) cache.dispose()
+    this.prompt?.restart()
+  }
+
   forget(count: number): void {
     for (const cache of this.caches) cache.forget(count)
     this.prompt?.forget(count)

@@ -1,5 +1,6 @@
 import type { GateActivation } from '../ops/codes.js'
 import { gatedActivation } from '../ops/gatedActivation.js'
+import { split } from '../ops/view.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
@@ -21,4 +22,24 @@ export class GatedFeedForward extends Module {
 
   /** @param x `[…, C]` */
   forward(x: Tensor): Tensor { return this.down_proj.forward(gatedActivation(this.gate_proj.forward(x), this.up_proj.forward(x), this.activation)) }
+}
+
+/** The same with gate and up as one product, in that order, as in Phi-3. */
+export class FusedGatedFeedForward extends Module {
+  readonly gate_up_proj: Linear
+  readonly down_proj: Linear
+
+  /** @param std of the first weights */
+  constructor(width: number, private readonly inner: number, private readonly activation: GateActivation, std: number) {
+    super()
+    const options = { bias: false, initialization: { kind: 'normal', std } } as const
+    this.gate_up_proj = new Linear(width, 2 * inner, options)
+    this.down_proj = new Linear(inner, width, options)
+  }
+
+  /** @param x `[…, C]` */
+  forward(x: Tensor): Tensor {
+    const [gate, up] = split(this.gate_up_proj.forward(x), this.inner, -1) as [Tensor, Tensor]
+    return this.down_proj.forward(gatedActivation(gate, up, this.activation))
+  }
 }

@@ -38,6 +38,9 @@ export class PromptMask {
     return { keyPadding: slice(this.tokens, 1, 0, end), positions: slice(this.positions, 1, start, end) }
   }
 
+  /** As before the first column. */
+  restart(): void { this.length = 0 }
+
   /** Row i becomes what row `rows[i]` was; the number of rows may change. @param rows int32 `[R']` */
   reorder(rows: Tensor): void {
     const { tokens, positions } = this, shape = [rows.shape[0]!, tokens.shape[1]!]

@@ -51,7 +51,9 @@ export function ropeParameters(model: string, config: Json, theta = 10000): Rope
     return value
   }
   const maxPositions = number('max_position_embeddings', 2048)
-  const originalMaxPositions = number('original_max_position_embeddings', maxPositions)
+  // Where both have it, that beside the rotary parameters holds (Phi-3).
+  const beside = config['original_max_position_embeddings']
+  const originalMaxPositions = typeof beside === 'number' ? beside : number('original_max_position_embeddings', maxPositions)
   return {
     type: type as RopeParameters['type'], theta: number('rope_theta', theta), partialFactor: number('partial_rotary_factor', 1), maxPositions, originalMaxPositions,
     factor: number('factor', type === 'longrope' ? maxPositions / originalMaxPositions : 1), attentionFactor: number('attention_factor', undefined),
