@@ -8,6 +8,7 @@ import { listedCheckpoints } from '../io/checkpointList.js'
 import { makeFolder } from '../io/folders.js'
 import { ioError, systemCode } from '../io/ioError.js'
 import { cleanLeftovers } from '../io/leftovers.js'
+import { TensorParts } from '../io/safetensorsParts.js'
 import { openSafetensors, saveSafetensors } from '../io/safetensorsShards.js'
 import type { PretrainedConfig } from '../models/configuration.js'
 import type { PretrainedClass, Task } from '../models/pretrained.js'
@@ -116,7 +117,7 @@ function withOther(config: Json, other: Json): Json {
 /** Copies the weights of a directory into a model of its kind. @throws CheckpointError that lists all that does not fit */
 async function loadWeights(directory: string, model: Module, kind: PretrainedClass, leniency: Leniency): Promise<LoadReport> {
   await refusePickles(directory)
-  const reader = await openSafetensors(directory)
+  const file = await openSafetensors(directory), reader = kind.partsOf ? new TensorParts(file, kind.partsOf) : file
   try {
     const names = new Map<string, string>()
     for (const name of reader.tensors.keys()) {

@@ -8,13 +8,13 @@ import { cast } from '../ops/copy.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
 import { indexSelect } from '../ops/indexSelect.js'
 import { mul } from '../ops/mul.js'
-import { reshape, select } from '../ops/view.js'
+import { reshape } from '../ops/view.js'
 import { arange } from '../tensor/create.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { PretrainedConfig } from './configuration.js'
 import type { Decoder } from './decoder.js'
-import { answerLoss, problemTypeOf, type ProblemType, sequenceLoss } from './headLosses.js'
+import { type AnswerLogits, answerLogits, answerLoss, classificationLoss, completedLabels, type LabelConfig, type LabelLossOptions, labelNames } from './labels.js'
 import type { PretrainedClass } from './pretrained.js'
 
 /** Tokens that a head reads. */
@@ -22,13 +22,14 @@ interface Input { ids: Tensor, attentionMask?: Tensor | undefined }
 
 /** A decoder with a head for another task than the next token. The decoder lies under the name that files of its family have for it: `model`, `transformer`. */
 abstract class DecoderWithHead extends Module {
-  readonly config: PretrainedConfig
+  readonly config: LabelConfig & PretrainedConfig
   readonly #decoder: Decoder
 
+  /** @throws ConfigError for labels that do not fit together */
   constructor(decoder: Decoder, prefix: string) {
     super()
     this.#decoder = decoder
-    this.config = decoder.config
+    this.config = { ...decoder.config, ...completedLabels(decoder.constructor.name, decoder.config, 2) }
     Object.assign(this, { [prefix]: decoder })
   }
 
@@ -48,14 +49,10 @@ abstract class DecoderWithHead extends Module {
 /** One label, or numbers, for each text: a linear layer on the last token that is not padding. */
 export class DecoderForSequenceClassification extends DecoderWithHead {
   readonly score: Linear
-  private readonly problemType: ProblemType | undefined
 
-  /** @throws ConfigError for a configuration that names no labels or another kind of problem */
   constructor(decoder: Decoder, prefix: string) {
     super(decoder, prefix)
-    const L = labelCount(this.config)
-    this.problemType = problemTypeOf('a classifier of sequences', this.config['problem_type'], L)
-    this.score = this.linear(L, false)
+    this.score = this.linear(this.config.num_labels, false)
   }
 
   /**
@@ -70,9 +67,9 @@ export class DecoderForSequenceClassification extends DecoderWithHead {
     })
   }
 
-  /** @param labels `[B]` int32, or float32 `[B]` for a regression, `[B, L]` for several numbers or labels a text */
-  loss({ ids, labels, attentionMask }: Input & { labels: Tensor }): Tensor {
-    return scope(() => sequenceLoss(this.forward(ids, { attentionMask }), labels, this.problemType))
+  /** @see classificationLoss */
+  loss({ ids, labels, attentionMask }: Input & { labels: Tensor }, options: LabelLossOptions = {}): Tensor {
+    return scope(() => classificationLoss(this.forward(ids, { attentionMask }), labels, this.config, options))
   }
 }
 
@@ -97,7 +94,7 @@ export class DecoderForTokenClassification extends DecoderWithHead {
     super(decoder, prefix)
     const c = this.config
     this.dropout = new Dropout(Number(c['classifier_dropout'] ?? c['hidden_dropout'] ?? 0.1))
-    this.#output = this.linear(labelCount(c), c['token_classification_bias'] !== false)
+    this.#output = this.linear(c.num_labels, c['token_classification_bias'] !== false)
     Object.assign(this, { [name]: this.#output })
   }
 
@@ -107,7 +104,9 @@ export class DecoderForTokenClassification extends DecoderWithHead {
   }
 
   /** @param labels `[B, T]` int32, -100 not counted */
-  loss({ ids, labels, attentionMask }: Input & { labels: Tensor }): Tensor { return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels)) }
+  loss({ ids, labels, attentionMask }: Input & { labels: Tensor }, options: LabelLossOptions = {}): Tensor {
+    return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels, options))
+  }
 }
 
 /** The first and the last token of an answer within the text. */
@@ -119,41 +118,15 @@ export class DecoderForQuestionAnswering extends DecoderWithHead {
     this.qa_outputs = this.linear(2, true)
   }
 
-  /** Logits of each token, `[B, T]` both. @param attentionMask 1 where there is a token, `[B, T]` */
-  forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): { startLogits: Tensor, endLogits: Tensor } {
-    return scope(() => {
-      const y = this.qa_outputs.forward(this.decoder.forward(ids, options))
-      return { startLogits: select(y, -1, 0), endLogits: select(y, -1, 1) }
-    })
+  /** Logits of each token for being the first and the last of the answer. @param attentionMask 1 where there is a token, `[B, T]` */
+  forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): AnswerLogits {
+    return scope(() => answerLogits(this.qa_outputs.forward(this.decoder.forward(ids, options))))
   }
 
-  /** @param startPositions `[B]` int32; positions behind the text do not count */
-  loss({ ids, startPositions, endPositions, attentionMask }: Input & { startPositions: Tensor, endPositions: Tensor }): Tensor {
-    return scope(() => {
-      const { startLogits, endLogits } = this.forward(ids, { attentionMask })
-      return answerLoss(startLogits, endLogits, startPositions, endPositions)
-    })
+  /** @see answerLoss */
+  loss({ ids, startPositions, endPositions, attentionMask }: Input & { startPositions: Tensor, endPositions: Tensor }, options: LabelLossOptions = {}): Tensor {
+    return scope(() => answerLoss(this.forward(ids, { attentionMask }), startPositions, endPositions, options))
   }
-}
-
-/** How many labels a configuration names; 2 if it names none. */
-function labelCount(config: PretrainedConfig): number {
-  const { id2label, num_labels } = config
-  if (id2label && typeof id2label === 'object') {
-    const count = Object.keys(id2label).length
-    if (num_labels !== undefined && num_labels !== null && num_labels !== count) throw new ConfigError(`num_labels is ${JSON.stringify(num_labels)}, but id2label names ${count}`)
-    return count
-  }
-  const count = num_labels ?? 2
-  if (typeof count !== 'number' || !Number.isInteger(count) || count < 1) throw new ConfigError(`num_labels is ${JSON.stringify(count)}, expected a positive integer`)
-  return count
-}
-
-/** What transformers reads the number of labels from is id2label alone. */
-function withLabels({ num_labels, ...config }: PretrainedConfig): PretrainedConfig {
-  if (num_labels === undefined || config['id2label']) return config
-  const names = Array.from({ length: num_labels as number }, (_, i) => `LABEL_${i}`)
-  return { ...config, id2label: Object.fromEntries(names.entries()), label2id: Object.fromEntries(names.map((name, i) => [name, i])) }
 }
 
 /** Where a family differs from the others in its heads; false: it has none of the kind. */
@@ -167,12 +140,14 @@ export interface HeadNames {
 /** The classes of a family's heads, made from that of its layers: `…headClasses(base, { tokens: 'score' })`. */
 export function headClasses(base: PretrainedClass, { tokens = 'classifier', answers = base.prefix }: HeadNames = {}): PretrainedClass[] {
   const family = base.architecture.replace(/Model$/, '')
-  const layers = (config: PretrainedConfig): Decoder => base.create(config) as Decoder
   const head = (task: PretrainedClass['task'], suffix: string, prefix: string, Model: new (...args: never[]) => DecoderWithHead,
-    create: (config: PretrainedConfig) => DecoderWithHead): PretrainedClass => ({
-    architecture: `${family}For${suffix}`, modelType: base.modelType, task, prefix, create,
+    withHead: (decoder: Decoder) => DecoderWithHead): PretrainedClass => ({
+    architecture: `${family}For${suffix}`, modelType: base.modelType, task, prefix, create: config => withHead(base.create(config) as Decoder), partsOf: base.partsOf,
     is: model => model instanceof Model && base.is(model.decoder),
-    config: model => withLabels(base.config((model as DecoderWithHead).decoder)),
+    config(model) {
+      const { num_labels, problem_type, ...config } = base.config((model as DecoderWithHead).decoder)
+      return { ...config, ...labelNames((model as DecoderWithHead).config) }
+    },
     nameOf(name, model) {
       if (/^(score|classifier|qa_outputs)\./.test(name)) return name
       const lead = [prefix, base.prefix].find(known => name.startsWith(`${known}.`))
@@ -180,9 +155,10 @@ export function headClasses(base: PretrainedClass, { tokens = 'classifier', answ
       return inside && `${prefix}.${inside}`
     },
   })
+  const { prefix } = base, Sequence = DecoderForSequenceClassification, Tokens = DecoderForTokenClassification, Answers = DecoderForQuestionAnswering
   return [
-    head('sequence-classification', 'SequenceClassification', base.prefix, DecoderForSequenceClassification, c => new DecoderForSequenceClassification(layers(c), base.prefix)),
-    ...(tokens ? [head('token-classification', 'TokenClassification', base.prefix, DecoderForTokenClassification, c => new DecoderForTokenClassification(layers(c), base.prefix, tokens))] : []),
-    ...(answers ? [head('question-answering', 'QuestionAnswering', answers, DecoderForQuestionAnswering, c => new DecoderForQuestionAnswering(layers(c), answers))] : []),
+    head('sequence-classification', 'SequenceClassification', prefix, Sequence, decoder => new Sequence(decoder, prefix)),
+    ...(tokens ? [head('token-classification', 'TokenClassification', prefix, Tokens, decoder => new Tokens(decoder, prefix, tokens))] : []),
+    ...(answers ? [head('question-answering', 'QuestionAnswering', answers, Answers, decoder => new Answers(decoder, answers))] : []),
   ]
 }

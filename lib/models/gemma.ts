@@ -154,6 +154,7 @@ export class GemmaModel extends Decoder {
   get vocabSize(): number { return this.config.vocab_size }
   get width(): number { return this.config.hidden_size }
   get layerCount(): number { return this.config.num_hidden_layers }
+  override windowOf(layer: number): number { return windowOf(this.config, layer) }
   /** What it was trained for; 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 

@@ -173,7 +173,9 @@ export class GPT2 extends CausalLanguageModel {
 const configuration = ({ config }: GPT2 | GPT2Model): PretrainedConfig => ({ ...config, n_ctx: config.n_positions })
 const causalMask = /(^|\.)attn\.(masked_)?bias$/   // which old files hold
 
-const layers = pretrainedClass({ architecture: 'GPT2Model', modelType: 'gpt2', task: 'base', prefix: 'transformer', Model: GPT2Model, config: configuration, ignored: causalMask })
+const layers = pretrainedClass({
+  architecture: 'GPT2Model', modelType: 'gpt2', task: 'base', prefix: 'transformer', Model: GPT2Model, config: configuration, ignored: causalMask,
+})
 
 export const gpt2Classes: readonly PretrainedClass[] = [
   pretrainedClass({

@@ -21,6 +21,7 @@ export {
 export type { EncoderInputs } from './encoder.js'
 export type { LabelledBatch, QuestionAnsweringBatch } from './encoderModel.js'
 export { Falcon, type FalconConfig, FalconModel } from './falcon.js'
+export { Gemma, type GemmaConfig, GemmaModel, type GemmaType } from './gemma.js'
 export { GPT2, type GPT2Config, GPT2Model } from './gpt2.js'
 export { GPTJ, type GPTJConfig, GPTJModel } from './gptj.js'
 export { GPTNeoX, type GPTNeoXConfig, GPTNeoXModel } from './gptNeox.js'
@@ -28,8 +29,11 @@ export type { AnswerLogits, LabelLossOptions } from './labels.js'
 export { Llama, type LlamaConfig, LlamaModel, type LlamaType } from './llama.js'
 export { MarianForCausalLM, MarianModel, MarianMTModel } from './marian.js'
 export { MBartForCausalLM, MBartForConditionalGeneration, MBartForQuestionAnswering, MBartForSequenceClassification, MBartModel } from './mbart.js'
+export { Mixtral, type MixtralConfig, MixtralModel } from './mixtral.js'
 export { OPT, type OPTConfig, OPTModel } from './opt.js'
 export { PegasusForCausalLM, PegasusForConditionalGeneration, PegasusModel } from './pegasus.js'
+export { Phi3, type Phi3Config, Phi3Model } from './phi3.js'
+export { QwenMixture, type QwenMixtureConfig, QwenMixtureModel, type QwenMixtureType } from './qwenMixture.js'
 export {
   type RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM, RobertaForMultipleChoice, RobertaForQuestionAnswering, RobertaForSequenceClassification,
   RobertaForTokenClassification, RobertaModel, type RobertaType,

@@ -1,3 +1,4 @@
+import type { PartsOf } from '../io/safetensorsParts.js'
 import type { Module } from '../nn/module.js'
 import type { PretrainedConfig } from './configuration.js'
 
@@ -22,9 +23,11 @@ export interface PretrainedClass {
   config(model: Module): PretrainedConfig
   /** The model's name of a file's tensor; undefined for what files hold besides weights. */
   nameOf(name: string, model: Module): string | undefined
+  /** Where files may hold several of the model's weights as one. */
+  readonly partsOf?: PartsOf | undefined
 }
 
-interface Description<M extends Module> extends Pick<PretrainedClass, 'architecture' | 'modelType' | 'task' | 'prefix'> {
+interface Description<M extends Module> extends Pick<PretrainedClass, 'architecture' | 'modelType' | 'task' | 'prefix' | 'partsOf'> {
   Model: new (config: PretrainedConfig) => M
   config: (model: M) => PretrainedConfig
   /** Tensors of files that are no weights, such as masks. */
@@ -39,9 +42,9 @@ interface Description<M extends Module> extends Pick<PretrainedClass, 'architect
 
 /** A class whose modules carry the names that its files have; files of the layers alone lack the prefix, files with a head have more than the layers. */
 export function pretrainedClass<M extends Module & { readonly config: PretrainedConfig }>(
-  { architecture, modelType, task, prefix, Model, config, ignored, others, renamed = name => name, tied }: Description<M>): PretrainedClass {
+  { architecture, modelType, task, prefix, partsOf, Model, config, ignored, others, renamed = name => name, tied }: Description<M>): PretrainedClass {
   return {
-    architecture, modelType, task, prefix,
+    architecture, modelType, task, prefix, partsOf,
     is: model => model instanceof Model && (model.config['model_type'] ?? modelType) === modelType,
     // The constructor of a family of several types goes by the type.
     create: given => new Model({ ...given, model_type: modelType }),

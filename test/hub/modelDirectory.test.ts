@@ -70,6 +70,15 @@ describe('a model directory', () => {
     expect(bitsOf((await loadModel(at('full'))).model)).toEqual(bitsOf(model))
   })
 
+  test('has floats in its config.json where transformers refuses integers', async () => {
+    await saveModel(at('model'), new GPT2({ vocab_size: 5, n_positions: 4, n_embd: 4, n_layer: 1, n_head: 1, initializer_range: 2, rope_scaling: { factor: 4 } }))
+    const text = readFileSync(at('model', 'config.json'), 'utf8')
+    expect(text).toMatch(/"initializer_range": 2\.0,\n/)
+    expect(text).toMatch(/"factor": 4\.0\n/)
+    expect(text).toMatch(/"n_layer": 1,\n/)
+    expect(JSON.parse(text)).toMatchObject({ initializer_range: 2, n_layer: 1 })
+  })
+
   test('keeps what else is in a folder', async () => {
     mkdirSync(at('model', 'checkpoint-1'), { recursive: true })
     await saveModel(at('model'), transformer())

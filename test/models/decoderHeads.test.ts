@@ -5,7 +5,6 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { backward } from '#lib/autograd/backward.js'
 import { ConfigError } from '#lib/errors.js'
 import { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from '#lib/models/decoderHeads.js'
-import { answerLoss, sequenceLoss } from '#lib/models/headLosses.js'
 import { GPT2Model } from '#lib/models/gpt2.js'
 import { pretrainedClasses } from '#lib/models/registry.js'
 import { tensor } from '#lib/tensor/create.js'
@@ -65,22 +64,20 @@ describe('a classifier of sequences', () => {
   })
 
   test('its loss is what the labels, or the configuration, say', () => {
-    const logits = tensor([[1, -2], [0.5, 3]]), one = tensor([[1], [-2]])
-    const item = (x: Tensor): number => x.itemSync()
-    expect(item(sequenceLoss(logits, tensor(Int32Array.of(1, 0))))).toBeCloseTo((Math.log(1 + Math.exp(3)) + Math.log(1 + Math.exp(2.5))) / 2, 5)
+    const text = ids([4, 8, 2], [7, 3, 0]), read = (options: object, labels: Tensor): [number, number[][]] => {
+      const model = make<DecoderForSequenceClassification>('LlamaForSequenceClassification', { ...options }).eval()
+      const found: [number, number[][]] = [scope(() => noGrad(() => model.loss({ ids: text, labels }).itemSync())), classify(model, [[4, 8, 2], [7, 3, 0]])]
+      model.dispose()
+      return found
+    }
+    const [classes, logits] = read({}, tensor(Int32Array.of(1, 0)))
+    expect(classes).toBeCloseTo(-(logits[0]![1]! - Math.log(Math.exp(logits[0]![0]!) + Math.exp(logits[0]![1]!)) + logits[1]![0]! - Math.log(Math.exp(logits[1]![0]!) + Math.exp(logits[1]![1]!))) / 2, 5)
+    const [numbers, one] = read({ num_labels: 1 }, tensor([3, 1]))
+    expect(numbers).toBeCloseTo(((one[0]![0]! - 3) ** 2 + (one[1]![0]! - 1) ** 2) / 2, 5)
+    const [several] = read({ problem_type: 'multi_label_classification' }, tensor([[1, 0], [0, 0]]))
     const binary = (x: number, y: number) => Math.log1p(Math.exp(x)) - x * y
-    expect(item(sequenceLoss(logits, tensor([[1, 0], [1, 1]])))).toBeCloseTo((binary(1, 1) + binary(-2, 0) + binary(0.5, 1) + binary(3, 1)) / 4, 5)
-    expect(item(sequenceLoss(one, tensor([3, 1])))).toBeCloseTo((4 + 9) / 2, 5)
-    expect(item(sequenceLoss(logits, tensor([[1, 0], [1, 1]]), 'regression'))).toBeCloseTo((0 + 4 + 0.25 + 4) / 4, 5)
-    expect(item(sequenceLoss(logits, tensor(Int32Array.of(1, 0, 1, 1), [2, 2]), 'multi_label_classification'))).toBeCloseTo((binary(1, 1) + binary(-2, 0) + binary(0.5, 1) + binary(3, 1)) / 4, 5)
+    expect(several).toBeCloseTo((binary(logits[0]![0]!, 1) + binary(logits[0]![1]!, 0) + binary(logits[1]![0]!, 0) + binary(logits[1]![1]!, 0)) / 4, 5)
   })
-})
-
-test('answers behind the text do not count, nor do those before it begins to', () => {
-  const start = tensor([[1, 2, 0], [0, 1, 5]]), end = tensor([[0, 0, 0], [3, 1, 2]]), at = (...positions: number[]) => tensor(Int32Array.from(positions))
-  const alone = answerLoss(tensor([[1, 2, 0]]), tensor([[0, 0, 0]]), at(1), at(2)).itemSync()
-  expect(answerLoss(start, end, at(1, 3), at(2, 99)).itemSync()).toBeCloseTo(alone, 6)
-  expect(answerLoss(tensor([[1, 2, 0]]), tensor([[0, 0, 0]]), at(-4), at(2)).itemSync()).toBeCloseTo(answerLoss(tensor([[1, 2, 0]]), tensor([[0, 0, 0]]), at(0), at(2)).itemSync(), 6)
 })
 
 test('a model that labels tokens drops hidden states at the rate of its configuration, 0.1 without', () => {
@@ -98,10 +95,10 @@ test('a model that labels tokens drops hidden states at the rate of its configur
 
 test.each<[string, Record<string, unknown>, RegExp]>([
   ['no labels', { num_labels: 0 }, /num_labels is 0, expected a positive integer/],
-  ['labels that are no number', { num_labels: 'two' }, /num_labels is "two"/],
-  ['two answers to how many labels there are', { num_labels: 3, id2label: { 0: 'a', 1: 'b' } }, /num_labels is 3, but id2label names 2/],
-  ['an unknown problem', { problem_type: 'ranking' }, /problem_type is "ranking", expected one of: regression, single_label_classification, multi/],
-  ['one class', { problem_type: 'single_label_classification', num_labels: 1 }, /needs more than one label/],
+  ['labels that are no number', { num_labels: 'two' }, /num_labels is "two", expected a positive integer/],
+  ['two answers to how many labels there are', { num_labels: 3, id2label: { 0: 'a', 1: 'b' } }, /num_labels is 3, but id2label has 2 names/],
+  ['an unknown problem', { problem_type: 'ranking' }, /problem_type is "ranking" with 2 labels, expected one of: regression/],
+  ['one class', { problem_type: 'single_label_classification', num_labels: 1 }, /classes need at least two labels/],
 ])('%s: a clear error', (_, options, message) => {
   expect(() => make('GPT2ForSequenceClassification', options)).toThrow(ConfigError)
   expect(() => make('GPT2ForSequenceClassification', options)).toThrow(message)

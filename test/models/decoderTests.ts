@@ -11,7 +11,7 @@ import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
-import { loadModel, saveModel } from '#lib/train/modelDirectory.js'
+import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 
 // What every causal model does, whatever its family: a table of configurations goes through it.
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
+import type { DecoderState } from '#lib/models/decoder.js'
 import type { Phi3 } from '#lib/models/phi3.js'
 import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
@@ -51,6 +52,27 @@ describe('Phi-3', () => {
       const before = memory().tensors
       state.dispose()
       expect(before - memory().tensors).toBe(2 * 2)   // keys and values of each layer
+    }))
+    model.dispose()
+  })
+
+  test('tokens are taken back before the short factors are outgrown and behind, but not across, and all new positions are answered', () => {
+    const model = create('Phi3ForCausalLM', long) as Phi3, V = model.vocabSize
+    scope(() => noGrad(() => {
+      const state = model.prepare() as DecoderState
+      model.decode(ids([1, 5, 9, 2, 7]), state)
+      state.forget(2)
+      const logits = values(model.decodeAll(ids([8, 3, 11, 4, 6]), state))   // 8 tokens where 6 are short
+      expect(logits.length).toBe(5 * V)
+      const all = [1, 5, 9, 8, 3, 11, 4, 6], whole = values(model.eval().forward(ids(all)))
+      close(logits, whole.slice(3 * V))
+      expect(state.forgettable).toBe(1)
+      state.forget(1)
+      close(values(model.decode(ids([2]), state)), lastOf(model, [...all.slice(0, 7), 2]))
+      const other = model.prepare() as DecoderState
+      expect(() => { state.join(other) }).toThrow(/phi3: a batch that runs cannot take rows.*Use generate/)
+      state.dispose()
+      other.dispose()
     }))
     model.dispose()
   })

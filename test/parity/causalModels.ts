@@ -1,8 +1,12 @@
 import type { CausalLanguageModel } from '#lib/models/causalLanguageModel.js'
 import type { Decoder } from '#lib/models/decoder.js'
 import type { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from '#lib/models/decoderHeads.js'
-import { answerLoss } from '#lib/models/headLosses.js'
+import { answerLoss } from '#lib/models/labels.js'
+import type { Mixtral } from '#lib/models/mixtral.js'
+import type { QwenMixture } from '#lib/models/qwenMixture.js'
+import { add } from '#lib/ops/add.js'
 import { crossEntropy } from '#lib/ops/crossEntropy.js'
+import { mul } from '#lib/ops/mul.js'
 import { tensor } from '#lib/tensor/create.js'
 import { ids, type Run, shifted } from './adapter.js'
 import type { Case } from './case.js'
@@ -13,6 +17,13 @@ const inputsOf = (c: Case) => ({ attentionMask: c.inputs.has('attention_mask') ?
 const causal: Run<CausalLanguageModel> = (c, model) => {
   const logits = model.forward(ids(c, 'input_ids'), inputsOf(c))
   return { logits, loss: crossEntropy(logits, shifted(c)) }
+}
+
+/** One whose router has a loss of its own, where the configuration asks for it. */
+const mixture: Run<Mixtral | QwenMixture> = (c, model) => {
+  if (!c.config['output_router_logits']) return causal(c, model)
+  const { logits, auxLoss } = model.routed(ids(c, 'input_ids'), inputsOf(c))
+  return { logits, aux_loss: auxLoss, loss: add(crossEntropy(logits, shifted(c)), mul(auxLoss, model.config.router_aux_loss_coef)) }
 }
 
 /** The layers alone. */
@@ -34,7 +45,7 @@ const tokens: Run<DecoderForTokenClassification> = (c, model) => {
 
 const answers: Run<DecoderForQuestionAnswering> = (c, model) => {
   const { startLogits, endLogits } = model.forward(ids(c, 'input_ids'), inputsOf(c))
-  return { start_logits: startLogits, end_logits: endLogits, loss: answerLoss(startLogits, endLogits, ids(c, 'start_positions'), ids(c, 'end_positions')) }
+  return { start_logits: startLogits, end_logits: endLogits, loss: answerLoss({ startLogits, endLogits }, ids(c, 'start_positions'), ids(c, 'end_positions')) }
 }
 
 /** The layers of a family, and the heads that transformers gives it. */
@@ -47,4 +58,6 @@ export const causalModels: Readonly<Record<string, Run<never>>> = {
   ...family('GPT2'), ...family('Llama'), ...family('Mistral'), ...family('Qwen2'), ...family('Qwen3'),
   OPTForCausalLM: causal, GPTNeoXForCausalLM: causal, GPTJForCausalLM: causal, BloomForCausalLM: causal, FalconForCausalLM: causal,
   ...family('OPT'), ...family('GPTNeoX'), ...family('GPTJ'), ...family('Bloom'), ...family('Falcon'),
+  GemmaForCausalLM: causal, Gemma2ForCausalLM: causal, Phi3ForCausalLM: causal, MixtralForCausalLM: mixture, Qwen2MoeForCausalLM: mixture, Qwen3MoeForCausalLM: mixture,
+  ...family('Gemma'), ...family('Gemma2'), ...family('Phi3'), ...family('Mixtral'), ...family('Qwen2Moe'), ...family('Qwen3Moe'),
 }

@@ -14,15 +14,23 @@ import sys
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from transformers.core_model_loading import revert_weight_conversion
 
 SIZES = dict(vocab_size=101, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=64, bos_token_id=0, eos_token_id=1, pad_token_id=1, tie_word_embeddings=False)
+
+
+softmax = torch.nn.functional.softmax
+# Attention that transformers computes itself asks for float32, in which a float64 mask is infinite and rows without keys become NaN.
+torch.nn.functional.softmax = lambda x, dim=None, dtype=None, **rest: softmax(x, dim=dim, dtype=None if x.dtype == torch.float64 else dtype, **rest)
 
 
 def rope(kind, theta=10000.0, **options):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": theta, **options}}
 
 
+FACTORS = dict(short_factor=[1.0, 1.3, 1.7, 2.5], long_factor=[1.5, 3.0, 6.0, 12.0])
+LONGROPE = rope("longrope", **FACTORS)
 GPT2 = dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=56, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
 OPT = dict(ffn_dim=56, dropout=0.0)
 RW = dict(alibi=True, bias=True, multi_query=False, parallel_attn=False)
@@ -39,6 +47,44 @@ CASES = {
     "qwen2-windows": ("Qwen2ForCausalLM", dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)),
     "qwen3": ("Qwen3ForCausalLM", dict(head_dim=16)),
     "qwen3-biases-windows": ("Qwen3ForCausalLM", dict(head_dim=8, attention_bias=True, use_sliding_window=True, sliding_window=4, max_window_layers=0, tie_word_embeddings=True)),
+    "gemma-tied": ("GemmaForCausalLM", dict(head_dim=16, tie_word_embeddings=True, hidden_act="gelu")),
+    "gemma-biases": ("GemmaForCausalLM", dict(head_dim=8, attention_bias=True, hidden_act="silu", num_key_value_heads=1, **rope("linear", factor=2.0))),
+    "gemma-sequence": ("GemmaForSequenceClassification", dict(head_dim=8, num_labels=3), dict(mask=False)),
+    "gemma-tokens": ("GemmaForTokenClassification", dict(head_dim=8, num_labels=3)),
+    # Windows that reach back over the padding: where a query sees no key, what transformers gives depends on how it computes attention.
+    "gemma2": ("Gemma2ForCausalLM", dict(head_dim=8, sliding_window=7, query_pre_attn_scalar=7, attn_logit_softcapping=0.9, final_logit_softcapping=2.0, tie_word_embeddings=True)),
+    "gemma2-uncapped": ("Gemma2ForCausalLM", dict(head_dim=16, attn_logit_softcapping=None, final_logit_softcapping=None, query_pre_attn_scalar=16, sliding_window=8,
+                                                  layer_types=["full_attention", "sliding_attention"], attention_bias=True, hidden_activation="gelu")),
+    "gemma2-wide": ("Gemma2ForCausalLM", dict(head_dim=8, num_hidden_layers=3, sliding_window=9, attn_logit_softcapping=1.5, final_logit_softcapping=None, rms_norm_eps=1e-3)),
+    "gemma2-sequence": ("Gemma2ForSequenceClassification", dict(head_dim=8, sliding_window=7, attn_logit_softcapping=0.7), dict(left=True)),
+    "gemma2-tokens": ("Gemma2ForTokenClassification", dict(head_dim=8, sliding_window=7, num_labels=3)),
+    "phi3-tied": ("Phi3ForCausalLM", dict(tie_word_embeddings=True, sliding_window=5, hidden_act="gelu")),
+    "phi3-partial": ("Phi3ForCausalLM", dict(num_key_value_heads=4, hidden_size=64, partial_rotary_factor=0.5)),
+    # 17 tokens are longer than the first length, prompts of 9 outgrow it while they are continued, or never.
+    "phi3-longrope": ("Phi3ForCausalLM", dict(original_max_position_embeddings=12, max_position_embeddings=96, **LONGROPE)),
+    "phi3-longrope-short": ("Phi3ForCausalLM", dict(original_max_position_embeddings=48, max_position_embeddings=96, sliding_window=6, **LONGROPE)),
+    "phi3-longrope-partial": ("Phi3ForCausalLM", dict(hidden_size=64, partial_rotary_factor=0.5, original_max_position_embeddings=14, max_position_embeddings=32, **LONGROPE)),
+    "phi3-longrope-factor": ("Phi3ForCausalLM", dict(original_max_position_embeddings=16, **rope("longrope", factor=6.0, attention_factor=1.3, **FACTORS))),
+    "phi3-sequence": ("Phi3ForSequenceClassification", dict(num_labels=3)),
+    "phi3-tokens": ("Phi3ForTokenClassification", dict(original_max_position_embeddings=8, num_labels=3, **LONGROPE)),
+    "mixtral-window": ("MixtralForCausalLM", dict(sliding_window=5, tie_word_embeddings=True, num_local_experts=3, num_experts_per_tok=1, hidden_act="gelu")),
+    "mixtral-routers": ("MixtralForCausalLM", dict(num_local_experts=5, num_experts_per_tok=3, output_router_logits=True, router_aux_loss_coef=0.7, head_dim=12)),
+    "mixtral-routers-unmasked": ("MixtralForCausalLM", dict(num_local_experts=4, output_router_logits=True, router_aux_loss_coef=0.7), dict(mask=False)),
+    "mixtral-crowd": ("MixtralForCausalLM", dict(num_local_experts=40, num_experts_per_tok=1)),   # some experts see no token
+    "mixtral-sequence": ("MixtralForSequenceClassification", dict(num_local_experts=4, num_labels=3)),
+    "mixtral-tokens": ("MixtralForTokenClassification", dict(num_local_experts=4, num_labels=3)),
+    "mixtral-answers": ("MixtralForQuestionAnswering", dict(num_local_experts=4)),
+    "qwen2-moe": ("Qwen2MoeForCausalLM", dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24, shared_expert_intermediate_size=40, use_sliding_window=True,
+                                              sliding_window=5, num_hidden_layers=3, mlp_only_layers=[1])),
+    "qwen2-moe-routers": ("Qwen2MoeForCausalLM", dict(num_experts=4, num_experts_per_tok=3, moe_intermediate_size=24, shared_expert_intermediate_size=40, norm_topk_prob=True,
+                                                      qkv_bias=False, output_router_logits=True, router_aux_loss_coef=0.7)),
+    "qwen2-moe-answers": ("Qwen2MoeForQuestionAnswering", dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, shared_expert_intermediate_size=40)),
+    "qwen3-moe": ("Qwen3MoeForCausalLM", dict(num_experts=6, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=True, head_dim=16, attention_bias=True)),
+    "qwen3-moe-routers": ("Qwen3MoeForCausalLM", dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=8, use_sliding_window=True, sliding_window=5,
+                                                      num_hidden_layers=3, decoder_sparse_step=2, output_router_logits=True, router_aux_loss_coef=0.7, tie_word_embeddings=True)),
+    "qwen3-moe-sequence": ("Qwen3MoeForSequenceClassification", dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=8, num_labels=3)),
+    "qwen3-moe-tokens": ("Qwen3MoeForTokenClassification", dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=8, num_labels=3)),
+    "qwen3-moe-answers": ("Qwen3MoeForQuestionAnswering", dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, head_dim=8)),
     "gpt2-untied": ("GPT2LMHeadModel", GPT2),
     # Heads. Classifiers of sequences pool the last token that is not padding, whatever the mask says and on whichever side it is.
     "gpt2-sequence": ("GPT2ForSequenceClassification", dict(num_labels=3, **GPT2)),
@@ -134,7 +180,7 @@ def inputs_of(kind, config, rows=3, mask=True, left=False):
     if kind.endswith("TokenClassification"):
         labels = torch.randint(0, L, (rows, T))
     inputs["labels"] = torch.where(attention.bool(), labels, -100)
-    if kind.endswith("TokenClassification"):
+    if kind.endswith("TokenClassification") or getattr(config, "output_router_logits", False):   # with the latter transformers cannot generate from masked prompts
         return inputs
     left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
     return inputs | {"left.input_ids": torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), pad), "left.attention_mask": left_mask}
@@ -144,13 +190,14 @@ def make(folder, name):
     kind, options, *rest = CASES[name]
     Model = getattr(transformers, kind)
     torch.manual_seed(sum(map(ord, name)))
-    model = Model(Model.config_class(**{**SIZES, **options})).eval()
+    model = Model(Model.config_class(**copy.deepcopy({**SIZES, **options}))).eval()
     with torch.no_grad():
         for path, p in model.named_parameters():   # large enough that each of them matters; norms around 1
-            p.copy_(torch.randn_like(p) * 0.15 + (1.0 if "norm" in path or "ln_" in path else 0.0))
+            p.copy_(torch.randn_like(p) * 0.15 + (1.0 if ("norm" in path or "ln_" in path) and "Gemma" not in kind else 0.0))
     directory = os.path.join(folder, name)
+    experts = {"experts_implementation": "eager"} if hasattr(model.config, "num_experts_per_tok") else {}   # the default has no float64
     model.save_pretrained(directory)
-    wide = copy.deepcopy(Model.from_pretrained(directory)).double().eval()   # what was saved, so that a weight that is lost is seen
+    wide = copy.deepcopy(Model.from_pretrained(directory, **experts)).double().eval()   # what was saved, so that a weight that is lost is seen
 
     fresh = copy.deepcopy(wide)   # 'dynamic' positions remember the longest sequence that a model has seen
     inputs = inputs_of(kind, wide.config, **dict(*rest))
@@ -160,7 +207,9 @@ def make(folder, name):
     if "loss" in expected:
         out.loss.backward()
         stored = load_file(os.path.join(directory, "model.safetensors"))   # GPT-NeoX has another name for its output in files
-        expected |= {f"grad.{path if path in stored else path.replace('lm_head', 'embed_out')}": p.grad for path, p in wide.named_parameters() if p.grad is not None}
+        # Named as in the file: what transformers holds fused, such as the experts of a layer, is stored apart.
+        gradients = revert_weight_conversion(wide, {path: p.grad for path, p in wide.named_parameters() if p.grad is not None})
+        expected |= {f"grad.{path if path in stored else path.replace('lm_head', 'embed_out')}": gradient for path, gradient in gradients.items()}
     chosen = list(generations()) if "left.input_ids" in inputs else []
     # BLOOM's softmax is in float32 whatever the model is in, and there the mask of a float64 model is infinite: padding in front would be NaN.
     fresh = fresh.float() if "Bloom" in kind else fresh
