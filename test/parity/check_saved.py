@@ -14,6 +14,8 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+import make  # noqa: F401: which has softmax in float64 where that is asked for
+
 if len(sys.argv) < 3:
     sys.exit(__doc__)
 transformers.logging.set_verbosity_error()
@@ -25,6 +27,8 @@ for case in sys.argv[2:]:
         Model = getattr(transformers, json.load(f)["class"])
     model, info = Model.from_pretrained(os.path.join(sys.argv[1], name), output_loading_info=True)
     wrong = [f"{key}: {sorted(info[key])}" for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]]
+    if hasattr(model.config, "num_experts_per_tok"):
+        model.set_experts_implementation("eager")   # the default has no float64
     inputs = {k: v.double() if v.is_floating_point() else v.long() for k, v in load_file(os.path.join(case, "inputs.safetensors")).items() if "." not in k and k != "begun"}
     with torch.no_grad():
         out = model.double().eval()(**inputs)
