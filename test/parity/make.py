@@ -13,7 +13,7 @@ import sys
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers.core_model_loading import revert_weight_conversion
 
 SIZES = dict(vocab_size=101, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -29,6 +29,8 @@ def rope(kind, theta=10000.0, **options):
     return {"rope_parameters": {"rope_type": kind, "rope_theta": theta, **options}}
 
 
+FACTORS = dict(short_factor=[1.0, 1.3, 1.7, 2.5], long_factor=[1.5, 3.0, 6.0, 12.0])
+LONGROPE = rope("longrope", **FACTORS)
 GPT2 = dict(n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=56, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
 OPT = dict(ffn_dim=56, dropout=0.0)
 RW = dict(alibi=True, bias=True, multi_query=False, parallel_attn=False)
@@ -206,9 +208,10 @@ def make(folder, name):
     expected = {k: out[k] for k in ("logits", "start_logits", "end_logits", "last_hidden_state", "loss", "aux_loss") if out.get(k) is not None}
     if "loss" in expected:
         out.loss.backward()
+        stored = load_file(os.path.join(directory, "model.safetensors"))   # GPT-NeoX has another name for its output in files
         # Named as in the file: what transformers holds fused, such as the experts of a layer, is stored apart.
         gradients = revert_weight_conversion(wide, {path: p.grad for path, p in wide.named_parameters() if p.grad is not None})
-        expected |= {f"grad.{path}": gradient for path, gradient in gradients.items()}
+        expected |= {f"grad.{path if path in stored else path.replace('lm_head', 'embed_out')}": gradient for path, gradient in gradients.items()}
     chosen = list(generations()) if "left.input_ids" in inputs else []
     # BLOOM's softmax is in float32 whatever the model is in, and there the mask of a float64 model is infinite: padding in front would be NaN.
     fresh = fresh.float() if "Bloom" in kind else fresh
