@@ -1,4 +1,5 @@
 import { CheckpointError, ConfigError } from '../errors.js'
+import { type ChatMessage, ChatTemplate } from '../generate/chatTemplate.js'
 import { loadModel } from '../hub/modelDirectory.js'
 import { type ResolveOptions, resolveModel } from '../hub/resolveModel.js'
 import type { Task } from '../models/pretrained.js'
@@ -13,7 +14,7 @@ import { extractFeatures, type FeatureExtractionOptions } from './featureExtract
 import { type Filling, type FillMaskOptions, fillMasks } from './fillMask.js'
 import { type Answer, answerQuestion, type QuestionAnsweringOptions } from './questionAnswering.js'
 import { classifyTexts, classifyZeroShot, type Label, type TextClassificationOptions, type ZeroShotOptions, type ZeroShotResult } from './textClassification.js'
-import { type GeneratedText, generateTexts, type Text2TextOptions, type TextGenerationOptions, transformTexts } from './textGeneration.js'
+import { answerChat, type GeneratedText, generateTexts, type Text2TextOptions, type TextGenerationOptions, transformTexts } from './textGeneration.js'
 import { classifyTokens, type Entity, type TokenClassificationOptions } from './tokenClassification.js'
 
 /** A call on one text gives one result, a call on a list a list of results. */
@@ -33,7 +34,8 @@ export interface Pipelines {
   'extractive-summarization': OnTexts<ExtractiveSummary, ExtractiveSummaryOptions>
   'translation': OnTexts<{ translationText: string }, Text2TextOptions>
   'text2text-generation': OnTexts<GeneratedText, Text2TextOptions>
-  'text-generation': OnTexts<GeneratedText[], TextGenerationOptions>
+  /** A conversation gives answers without it. */
+  'text-generation': OnTexts<GeneratedText[], TextGenerationOptions> & ((messages: readonly ChatMessage[], options?: TextGenerationOptions) => Promise<GeneratedText[]>)
   'feature-extraction': OnTexts<Float32Array[], FeatureExtractionOptions>
   'zero-shot-classification': (text: string, candidateLabels: readonly string[], options?: ZeroShotOptions) => Promise<ZeroShotResult>
 }
@@ -47,7 +49,7 @@ type TaskOf<N extends Named> = N extends keyof typeof aliases ? (typeof aliases)
 export type Pipeline<N extends Named = Named> = Pipelines[TaskOf<N>] & { readonly task: PipelineTask, readonly model: Module, readonly tokenizer: Tokenizer, dispose(): void }
 
 /** A model that is already there. */
-export interface LoadedParts { model: Module, tokenizer: Tokenizer }
+export interface LoadedParts { model: Module, tokenizer: Tokenizer, /** for 'text-generation' with messages */ chatTemplate?: ChatTemplate | undefined }
 
 const modelTasks: Readonly<Record<PipelineTask, Task>> = {
   'text-classification': 'sequence-classification', 'token-classification': 'token-classification', 'question-answering': 'question-answering', 'fill-mask': 'masked-lm',
@@ -68,8 +70,8 @@ export async function pipeline<N extends Named>(task: N, from: string | LoadedPa
     throw new ConfigError(`pipeline: there is no task ${JSON.stringify(task)}${meant === undefined ? '' : `; do you mean '${meant}'?`} Known are ${known.join(', ')}`)
   }
   const name = (Object.hasOwn(aliases, task) ? aliases[task as keyof typeof aliases] : task) as PipelineTask
-  const { model, tokenizer } = typeof from === 'string' ? await loaded(from, name, options) : from
-  const call = callOf(name, model, tokenizer) as Pipelines[TaskOf<N>]
+  const { model, tokenizer, chatTemplate } = typeof from === 'string' ? await loaded(from, name, options) : from
+  const call = callOf(name, model, tokenizer, chatTemplate) as Pipelines[TaskOf<N>]
   return Object.assign(call, { task: name, model, tokenizer, dispose() { model.dispose() } })
 }
 
@@ -83,14 +85,14 @@ async function loaded(nameOrDirectory: string, task: PipelineTask, options: Reso
         + `Fine-tune it first, or use a model that was. This type has: ${tasksOf(String(config['model_type'])).join(', ')}.`)
     }
     if (!tokenizer) throw new CheckpointError(`${nameOrDirectory} has no tokenizer. Put its tokenizer.json beside config.json.`)
-    return { model, tokenizer }
+    return { model, tokenizer, chatTemplate: task === 'text-generation' ? await ChatTemplate.read(directory) : undefined }
   } catch (error) {
     model.dispose()
     throw error
   }
 }
 
-function callOf(task: PipelineTask, model: Module, tokenizer: Tokenizer): Pipelines[PipelineTask] {
+function callOf(task: PipelineTask, model: Module, tokenizer: Tokenizer, template: ChatTemplate | undefined): Pipelines[PipelineTask] {
   const text = model as TextModel, generative = model as Module & GenerativeModel
   switch (task) {
     case 'text-classification': return onTexts<Label[], TextClassificationOptions>((texts, options) => classifyTexts(text, tokenizer, texts, options))
@@ -105,11 +107,17 @@ function callOf(task: PipelineTask, model: Module, tokenizer: Tokenizer): Pipeli
     })
     case 'translation': return onTexts<{ translationText: string }, Text2TextOptions>(async (texts, options) => (await transformTexts(generative, tokenizer, texts, options)).map(translationText => ({ translationText })))
     case 'text2text-generation': return onTexts<GeneratedText, Text2TextOptions>(async (texts, options) => (await transformTexts(generative, tokenizer, texts, options)).map(generatedText => ({ generatedText })))
-    case 'text-generation': return onTexts<GeneratedText[], TextGenerationOptions>((texts, options) => generateTexts(generative, tokenizer, texts, options))
+    case 'text-generation': {
+      const onText = onTexts<GeneratedText[], TextGenerationOptions>((texts, options) => generateTexts(generative, tokenizer, texts, options))
+      return ((input: string | readonly string[] | readonly ChatMessage[], options?: TextGenerationOptions) =>
+        isConversation(input) ? answerChat(generative, tokenizer, template, input, options) : onText(input as string, options)) as Pipelines['text-generation']
+    }
     case 'feature-extraction': return onTexts<Float32Array[], FeatureExtractionOptions>((texts, options) => extractFeatures(text, tokenizer, texts, options))
     case 'zero-shot-classification': return async (one: string, labels: readonly string[], options?: ZeroShotOptions) => (await classifyZeroShot(text, tokenizer, checkedTexts(one), labels, options))[0]!
   }
 }
+
+const isConversation = (input: unknown): input is readonly ChatMessage[] => Array.isArray(input) && input.length > 0 && typeof (input[0] as ChatMessage | null)?.role === 'string'
 
 function onTexts<Result, Options>(work: (texts: string[], options: Options | undefined) => Promise<Result[]>): OnTexts<Result, Options> {
   const call = async (input: string | readonly string[], options?: Options): Promise<Result | Result[]> => {

@@ -1,5 +1,7 @@
 import { ConfigError, DataError } from '../errors.js'
+import type { ChatMessage, ChatTemplate } from '../generate/chatTemplate.js'
 import { generate } from '../generate/generate.js'
+import { generationDefaults } from '../generate/generationConfig.js'
 import type { GenerationOptions } from '../generate/options.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import type { Tokenizer } from '../text/tokenizer.js'
@@ -27,7 +29,7 @@ export async function generateTexts(
   for (const [i, prompt] of prompts.entries()) {
     const ids = promptIds(tokenizer, prompt, addSpecialTokens)
     if (ids.length === 0) throw new DataError(`text-generation: prompt ${i + 1} has no tokens, and the tokenizer no token to begin with. Give a text`)
-    const { newTokens } = await generate(model, [ids], { ...endsOf(tokenizer), tokenizer, ...options })
+    const { newTokens } = await generate(model, [ids], { ...endsOf(model, tokenizer), tokenizer, ...options })
     const before = tokenizer.decode(ids)
     found.push(newTokens.map(tokens => {
       const whole = tokenizer.decode([...ids, ...tokens])   // spacing may depend on the tokens before
@@ -45,8 +47,25 @@ function promptIds(tokenizer: Tokenizer, prompt: string, addSpecialTokens: boole
   return open.length === 0 && tokenizer.bosId !== undefined ? [tokenizer.bosId] : open
 }
 
-const endsOf = ({ eosId, padId }: Tokenizer): GenerationOptions =>
-  ({ ...(eosId === undefined ? {} : { eosTokenId: eosId }), ...(padId === undefined ? {} : { padTokenId: padId }) })
+/** The tokenizer's end and padding, where the model's own generation_config.json does not name them. */
+function endsOf(model: GenerativeModel, { eosId, padId }: Tokenizer): GenerationOptions {
+  const known = generationDefaults(model)
+  return {
+    ...(eosId === undefined || known.eosTokenId !== undefined ? {} : { eosTokenId: eosId }), ...(padId === undefined || known.padTokenId !== undefined ? {} : { padTokenId: padId }),
+  }
+}
+
+/**
+ * Answers a conversation, whose last message is the user's.
+ * @returns `numReturnSequences` answers, without the conversation
+ * @throws ConfigError for a model without a chat template, or what the template refuses
+ */
+export async function answerChat(
+  model: GenerativeModel, tokenizer: Tokenizer, template: ChatTemplate | undefined, messages: readonly ChatMessage[], options: TextGenerationOptions = {},
+): Promise<GeneratedText[]> {
+  if (!template) throw new ConfigError('text-generation: the model has no chat template, so it cannot be given messages. Give a text, or put a chat_template.jinja beside its config.json')
+  return (await generateTexts(model, tokenizer, [template.render(messages)], { ...options, returnFullText: false, addSpecialTokens: false }))[0]!
+}
 
 export interface Text2TextOptions extends GenerationOptions {
   /** Stands before each text, such as 'summarize: ' for T5. */
@@ -67,7 +86,7 @@ export async function transformTexts(
   const found: string[] = []
   for (const text of texts) {
     const ids = withLanguage(tokenizer, tokenizer.encode(prefix + text, Number.isFinite(most) ? { maxLength: most, truncation } : {}).ids, srcLang)
-    const { newTokens: [tokens] } = await generate(model, [ids], { tokenizer, ...endsOf(tokenizer), ...forced, ...options })
+    const { newTokens: [tokens] } = await generate(model, [ids], { tokenizer, ...endsOf(model, tokenizer), ...forced, ...options })
     found.push(tokenizer.decode(tokens!).trim())
   }
   return found

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import { CheckpointError, ConfigError, DataError } from '#lib/errors.js'
 import { BertForMaskedLM } from '#lib/models/bert.js'
@@ -218,6 +219,18 @@ describe('text-generation, from a directory', () => {
     expect(memory().tensors).toBe(before)
     write.dispose()
     model.dispose()
+  })
+
+  test('answers a conversation through the template of its directory', async () => {
+    manualSeed(4)
+    const tokenizer = await Tokenizer.train('char', ['abc<>: ur']), model = new GPT2({ vocab_size: tokenizer.vocabSize, n_positions: 64, n_embd: 16, n_layer: 1, n_head: 2 })
+    await model.savePretrained(at('chat'), { tokenizer })
+    const answer = await pipeline('text-generation', at('chat')), messages = [{ role: 'user', content: 'abc' }]
+    await expect(answer(messages)).rejects.toThrow(/no chat template/)
+    writeFileSync(at('chat', 'chat_template.jinja'), "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}")
+    const chat = await pipeline('text-generation', at('chat'))
+    const [found] = await chat(messages, { maxNewTokens: 6 }), [[expected]] = [await chat('<u>abc<a>', { maxNewTokens: 6, returnFullText: false, addSpecialTokens: false })]
+    expect(found).toEqual(expected)
   })
 
   test('a model that was not trained for the task, has no tokenizer, or is for another: one clear error', async () => {
