@@ -53,6 +53,14 @@ const examples: Record<string, () => Promise<void>> = {
     expect(tokens).toBeGreaterThan(0)
     expect(tokens).toBeLessThanOrEqual(40)
   },
+  'hugging-face.mjs': async () => {
+    const lines = await linesOf('hugging-face.mjs', '3')
+    expect(lines[0]).toBe('files: config.json, model.safetensors, tokenizer.json, tokenizer_config.json')
+    expect(lines.some(line => line.startsWith('before: After Monday comes'))).toBe(true)
+    expect(numberIn(lines, /^trained: 3 steps, loss (\d+\.\d{3}) a token$/)).toBeGreaterThan(0)
+    expect(lines).toContain('adapter: adapter_config.json, adapter_model.safetensors')
+    expect(lines.some(line => line.startsWith('after: After Monday comes'))).toBe(true)
+  },
   'own-model.mjs': async () => {
     const lines = await linesOf('own-model.mjs', '5')
     expect(lines[0]).toMatch(/^\d+ parameters, the first is embedding\.weight$/)

@@ -1,4 +1,5 @@
 import { loadModel } from '../hub/modelDirectory.js'
+import { resolveModel } from '../hub/resolveModel.js'
 import type { Command } from './arguments.js'
 import { atWork } from './atWork.js'
 
@@ -10,7 +11,7 @@ export const info: Command = {
   async run([directory], options) {
     atWork('reading the model')
     // Loading checks that weights, configuration and tokenizer fit.
-    const { model, tokenizer, config } = await loadModel(directory!)
+    const { model, tokenizer, config } = await loadModel(await resolveModel(directory!))
     const weights = [...model.stateDict()].map(([name, { shape }]) => ({ name, shape }))
     const facts = {
       model: model.constructor.name, parameters: model.parameterCount, dtype: typeof config['torch_dtype'] === 'string' ? config['torch_dtype'] : 'float32',

@@ -27,7 +27,7 @@ export interface DownloadOptions {
 /** What a model consists of: no other formats' weights, no pictures, and nothing in subfolders. */
 const wanted = /^(config|generation_config|preprocessor_config|processor_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(vocab|merges)\.txt$|^[\w.-]+\.jinja$|^(model|adapter_model)[\w.-]*\.safetensors(\.index\.json)?$/
 
-export const isModelId = (name: string): boolean => /^[\w-][\w.-]*\/[\w-][\w.-]*$|^[\w-]+$/.test(name)
+export const isModelId = (name: string): boolean => /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name)
 
 /**
  * Brings a model of the Hub into the cache: configuration, safetensors, tokenizer. What is there already is not asked for again, a file that was cut off goes on where it ended,
