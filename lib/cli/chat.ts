@@ -5,6 +5,7 @@ import { ChatTemplate, type ChatMessage } from '../generate/chatTemplate.js'
 import type { GenerationOptions } from '../generate/options.js'
 import { PromptCache } from '../generate/promptCache.js'
 import { specialTokens, textStream } from '../generate/textStream.js'
+import { resolveModel } from '../hub/resolveModel.js'
 import { ioError } from '../io/ioError.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import type { Tokenizer } from '../text/tokenizer.js'
@@ -32,11 +33,11 @@ export const chat: Command = {
     chatTemplate: { value: 'FILE', about: 'a template in Jinja, in place of the one that the model brings' },
     ...generationFlags,
   },
-  async run([directory], options) {
+  async run([name], options) {
     requireInput()
     atWork('loading the model')
-    const template = await chatTemplate(directory!, options.text('chatTemplate'))
-    const { model, tokenizer } = await generativeModel(directory!)
+    const directory = await resolveModel(name!), template = await chatTemplate(directory, options.text('chatTemplate'))
+    const { model, tokenizer } = await generativeModel(directory)
     const conversation = new Conversation(model, tokenizer, template, { ...specialTokens(model, tokenizer), ...await generationOptions(options, tokenizer) }, options.text('system'))
     return answeringItself(() => conversation.run())
   },

@@ -9,7 +9,7 @@ import { textStream } from '#lib/generate/textStream.js'
 import { GPT2 } from '#lib/models/gpt2.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { Tokenizer } from '#lib/text/tokenizer.js'
-import { saveModel } from '#lib/train/modelDirectory.js'
+import { saveModel } from '#lib/hub/modelDirectory.js'
 import { mainPath, runCli } from './runCli.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'warpweft-generation-')), at = (...names: string[]): string => join(folder, ...names)
