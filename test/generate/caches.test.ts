@@ -156,7 +156,7 @@ describe('a prompt cache', () => {
     await expect(generate(llama, text, failing)).rejects.toThrow('mine')
     expect(promptCache.tokens).toEqual([])
     promptCache.dispose()
-    expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+    expect([memory().tensors <= before.tensors, memory().bytes <= before.bytes]).toEqual([true, true])   // the collector may take what others left
   })
 
   test('is for one text', async () => {

@@ -118,7 +118,7 @@ describe('ends', () => {
     for (const stream of [left, ...waiting]) expect(await stream).toHaveProperty('message', 'the engine was closed')
     await new Promise(resolve => { setTimeout(resolve, 20) })
     expect(engine.load).toEqual({ running: 0, waiting: 0 })
-    expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+    expect([memory().tensors <= before.tensors, memory().bytes <= before.bytes]).toEqual([true, true])   // the collector may take what others left
     expect(() => engine.submit([2])).toThrow(ConfigError)
   })
 

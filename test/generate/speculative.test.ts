@@ -79,7 +79,7 @@ describe('greedy', () => {
       const next = [...prompt, ...seen, 9, 9]
       expect((await generate(model, next, { maxNewTokens: 12, promptCache, promptLookupNumTokens: 3 })).newTokens).toEqual((await generate(model, next, { maxNewTokens: 12 })).newTokens)
     }
-    expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+    expect([memory().tensors <= before.tensors, memory().bytes <= before.bytes]).toEqual([true, true])   // the collector may take what others left
     for (const model of [llama, mistral, small, translator]) model.dispose()
   })
 })
