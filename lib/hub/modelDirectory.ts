@@ -133,8 +133,9 @@ function withOther(config: Json, other: Json): Json {
 /** Copies the weights of a directory into a model of its kind. @throws CheckpointError that lists all that does not fit */
 async function loadWeights(directory: string, model: Module, kind: PretrainedClass, leniency: Leniency): Promise<LoadReport> {
   await refusePickles(directory)
-  const file = await openSafetensors(directory), reader = kind.partsOf ? new TensorParts(file, kind.partsOf) : file
+  const file = await openSafetensors(directory)
   try {
+    const reader = kind.partsOf ? new TensorParts(file, kind.partsOf) : file
     const names = new Map<string, string>()
     for (const name of reader.tensors.keys()) {
       const own = kind.nameOf(name, model)
@@ -146,7 +147,7 @@ async function loadWeights(directory: string, model: Module, kind: PretrainedCla
     if (stored.size === 1 && stored.has('BF16')) loadedDtypes.set(model, 'bfloat16')
     return report
   } finally {
-    await reader.close()
+    await file.close()
   }
 }
 
