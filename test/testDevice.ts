@@ -1,3 +1,4 @@
+import { test } from '@jest/globals'
 import { cuda } from '#lib/tensor/cuda.js'
 import { type Device, cpu, device, setDefaultDevice, withDevice } from '#lib/tensor/device.js'
 import { native } from '#lib/tensor/native.js'
@@ -13,6 +14,9 @@ export const missingOps: readonly string[] = testDevice === cpu ? [] : cuda().mi
 
 /** Whether kernels run on the emulator: a ten-thousandth of a GPU's speed. */
 export const isEmulated = testDevice !== cpu && cuda().emulated
+
+/** `test`, or `test.skip` where the device under test lacks one of these ops: for tests that are no op cases. */
+export const needing = (...ops: string[]): typeof test.skip => ops.some(op => missingOps.includes(op)) ? test.skip : test
 
 /** Runs `work` on the CPU and returns those of the native ops that it called which the device under test lacks. */
 export function missingIn(work: () => void): string[] {

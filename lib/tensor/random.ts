@@ -1,5 +1,5 @@
 import { ConfigError } from '../errors.js'
-import type { Device } from './device.js'
+import { defaultDevice, type Device } from './device.js'
 import { native } from './native.js'
 import { empty, type Tensor } from './tensor.js'
 
@@ -15,10 +15,13 @@ let call = 0
 let parameter = 0
 let tensors = new Map<Device, Tensor>()
 
+/** Every device that draws, and the default one, gets the new state at once: the number of tensors stays as it is. */
 function restart(): void {
   call = 0
+  const devices = new Set([...tensors.keys(), defaultDevice()])
   for (const t of tensors.values()) t.dispose()
   tensors.clear()
+  for (const device of devices) generator.tensor(device)
 }
 
 /** @internal */

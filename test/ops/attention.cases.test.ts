@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
 import { IndexError } from '#lib/errors.js'
 import { ones, tensor, zeros } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
@@ -16,6 +16,9 @@ import { softmax } from '#lib/ops/softmax.js'
 import { detach, permute, reshape, slice, split, transpose } from '#lib/ops/view.js'
 import { where } from '#lib/ops/where.js'
 import { normal, opCases, values, type Array64, type Input, type OpCase } from './opCases.js'
+import { needing } from '../testDevice.js'
+
+const onDevice = needing('attention', 'attentionBackward')
 
 interface Masks { causal?: boolean, window?: number, softcap?: number, keyPadding?: Array64 | undefined, bias?: Array64 | undefined, offsets?: readonly [readonly number[], readonly number[]] }
 
@@ -124,7 +127,7 @@ const close = (got: number[], expected: number[], bound = 1e-5): void => {
 }
 
 describe('attention', () => {
-  test('the same tensor as queries, keys and values gets the sum of three gradients', () => {
+  onDevice('the same tensor as queries, keys and values gets the sum of three gradients', () => {
     scope(() => {
       const x = random([2, 9, 2, 8], 1), dy = random([2, 9, 2, 8], 2, false)
       backward(attention(x, x, x, { causal: true }), dy)
@@ -135,7 +138,7 @@ describe('attention', () => {
     })
   })
 
-  test('heads whose elements are not adjacent are copied, and gradients come back to their places', () => {
+  onDevice('heads whose elements are not adjacent are copied, and gradients come back to their places', () => {
     scope(() => {
       const wide = random([1, 2, 8, 9], 1), dy = random([1, 9, 2, 8], 2, false)
       const turned = permute(wide, [0, 3, 1, 2])
@@ -148,7 +151,7 @@ describe('attention', () => {
     })
   })
 
-  test('a bias that every key shares changes nothing and gets no gradient', () => {
+  onDevice('a bias that every key shares changes nothing and gets no gradient', () => {
     scope(() => {
       const x = random([2, 9, 2, 8], 1, false), bias = random([9, 1], 2)
       const y = attention(x, x, x, { bias })
@@ -159,7 +162,7 @@ describe('attention', () => {
     })
   })
 
-  test('queries, keys and values interleaved head by head share one gradient buffer', () => {
+  onDevice('queries, keys and values interleaved head by head share one gradient buffer', () => {
     scope(() => {
       const fused = random([2, 7, 3, 24], 1), dy = random([2, 7, 3, 8], 2, false)
       const parts = [0, 8, 16].map(at => slice(fused, 3, at, at + 8)) as [Tensor, Tensor, Tensor]
@@ -170,7 +173,7 @@ describe('attention', () => {
     })
   })
 
-  test('rows that see no key are zeros with zero gradients; what hidden keys hold is never seen', () => {
+  onDevice('rows that see no key are zeros with zero gradients; what hidden keys hold is never seen', () => {
     scope(() => {
       const [q, k, v] = [1, 2, 3].map(seed => random([2, 4, 1, 8], seed)) as [Tensor, Tensor, Tensor]
       const poisoned = numbers(k).map((n, i) => Math.floor(i / 8) % 4 === 3 ? NaN : n)
@@ -187,7 +190,7 @@ describe('attention', () => {
     })
   })
 
-  test('no queries give no rows, no keys give zeros', () => {
+  onDevice('no queries give no rows, no keys give zeros', () => {
     scope(() => {
       const none = zeros([2, 0, 2, 8], { requiresGrad: true }), some = random([2, 5, 2, 8], 1)
       expect(attention(none, some, some).shape).toEqual([2, 0, 2, 8])
@@ -198,7 +201,7 @@ describe('attention', () => {
     })
   })
 
-  test('generating step by step equals the causal whole', () => {
+  onDevice('generating step by step equals the causal whole', () => {
     scope(() => {
       const [q, k, v] = [1, 2, 3].map(seed => random([2, 33, 4, 16], seed, false)) as [Tensor, Tensor, Tensor]
       const whole = numbers(attention(q, k, v, { causal: true, window: 20 }))
@@ -209,7 +212,7 @@ describe('attention', () => {
     })
   })
 
-  test('dropout drops the asked share of the weights, scales the others, and backward has the same mask', () => {
+  onDevice('dropout drops the asked share of the weights, scales the others, and backward has the same mask', () => {
     scope(() => {
       const T = 80, S = 96, p = 0.25
       const q = random([1, T, 2, S], 1), k = random([1, S, 2, S], 2)
@@ -238,7 +241,7 @@ describe('attention', () => {
     })
   })
 
-  test('with dropout, gradients of queries, keys, values and bias are those of the composition under the same mask', () => {
+  onDevice('with dropout, gradients of queries, keys, values and bias are those of the composition under the same mask', () => {
     scope(() => {
       const B = 2, T = 19, S = 23, H = 2, D = S, p = 0.3
       const run = (fused: boolean): number[][] => {
@@ -268,7 +271,7 @@ describe('attention', () => {
     })
   })
 
-  test('NaN in a key reaches the queries that see it, and no other', () => {
+  onDevice('NaN in a key reaches the queries that see it, and no other', () => {
     scope(() => {
       const [q, k, v] = [1, 2, 3].map(seed => random([1, 70, 1, 8], seed, false)) as [Tensor, Tensor, Tensor]
       const poisoned = tensor(numbers(k).map((x, i) => Math.floor(i / 8) === 40 ? NaN : x), k.shape)
@@ -278,7 +281,7 @@ describe('attention', () => {
     })
   })
 
-  test('everything dropped gives zeros and finite gradients', () => {
+  onDevice('everything dropped gives zeros and finite gradients', () => {
     scope(() => {
       const x = random([1, 20, 1, 8], 1)
       const y = attention(x, x, x, { dropout: 1 })
@@ -288,7 +291,7 @@ describe('attention', () => {
     })
   })
 
-  test('offsets that leave the tensor reject with IndexError when the result is read', async () => {
+  onDevice('offsets that leave the tensor reject with IndexError when the result is read', async () => {
     await scope(async () => {
       const x = random([1, 10, 2, 8], 1, false), offsets = tensor([0, 4, 11], null, { dtype: 'int32' })
       await expect(attention(x, x, x, { queryOffsets: offsets, keyOffsets: offsets }).data()).rejects.toThrow(IndexError)
@@ -296,7 +299,7 @@ describe('attention', () => {
     })
   })
 
-  test('shapes and options that do not fit are named', () => {
+  onDevice('shapes and options that do not fit are named', () => {
     scope(() => {
       const q = zeros([2, 5, 4, 8]), k = zeros([2, 6, 2, 8])
       expect(() => attention(zeros([5, 8]), k, k)).toThrow(/attention: q is \[5, 8\], expected 4 dimensions/)
@@ -312,7 +315,7 @@ describe('attention', () => {
     })
   })
 
-  test('without a tape only the result is left, with one nothing after the backward pass', () => {
+  onDevice('without a tape only the result is left, with one nothing after the backward pass', () => {
     const x = random([1, 9, 8, 2], 1), bias = random([2, 1], 3), dy = random([1, 2, 9, 8], 2, false)
     const run = () => {
       using heads = permute(x, [0, 3, 1, 2])
