@@ -1,5 +1,6 @@
 // Compiles the kernels of cuda/ for GPUs and reads ptxas's report: node scripts/checkKernels.mjs [--arch=80,90a] [--all] [layer_norm …]. Fails where a kernel spills
 // registers or has a stack that nothing allows. No GPU is needed.
+import { performance } from 'node:perf_hooks'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'

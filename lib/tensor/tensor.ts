@@ -41,13 +41,14 @@ export function contiguousStrides(shape: readonly number[]): number[] {
  * The methods of ops, which `ops/methods.ts` adds. The one look upwards, of types alone: declared from there, a merged class loses its `[Symbol.dispose]` to TypeScript
  * whenever it compiles a part of the files anew.
  */
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging, @typescript-eslint/no-empty-object-type
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging -- the methods are there once the ops are loaded
 export interface Tensor extends TensorMethods {}
 
 /**
  * An n-dimensional array on a device. Values are read with `await t.data()`; until then work is only queued.
  * Free it with `dispose()`, `using`, or by letting the surrounding `scope` end. Methods for arithmetic and views are those of the ops (`lib/ops`).
  */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export class Tensor {
   /** The gradient after `backward()`, for leaves that require one. */
   grad: Tensor | undefined = undefined

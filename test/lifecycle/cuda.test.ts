@@ -235,7 +235,9 @@ onGpu('a module', () => {
       expect(memory('cpu').tensors).toBeLessThan(before)
       layer.to('cpu')
       expect([numbers(weight), weight.device]).toEqual([values, cpu])
-      const y = withDevice('cpu', () => layer.forward(ones([1, 3])))
+      const x = ones([1, 3], { device: 'cpu' })
+      x.requiresGrad = true   // whose gradient needs the weight
+      const y = withDevice('cpu', () => layer.forward(x))
       expect(() => layer.to('cuda')).toThrow(/saved for a backward pass that has not run/)
       y.dispose()
     })
