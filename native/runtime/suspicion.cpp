@@ -40,7 +40,7 @@ SuspicionOf pruned(const SuspicionOf& s) {
 
 SuspicionOf joined(const SuspicionOf& x, const SuspicionOf& y) {
   if (x == y) return pruned(x);
-  const SuspicionOf a = pruned(x), b = pruned(y);
+  SuspicionOf a = pruned(x), b = pruned(y);
   if (!b || a == b) return a;
   if (!a) return b;
   if (covers(*a, *b)) return a;

@@ -105,7 +105,7 @@ template <class F> class Call final : public Task {
 };
 
 void stream() {
-  Stream& s = *new Stream;   // never destroyed, like the one of the CPU
+  Stream& s = *new Stream("test");   // never destroyed, like the one of the CPU
   std::vector<int> order;
   for (int i = 0; i < 100; i++) s.submit(new Call(nullptr, [&order, i] { order.push_back(i); }));
   s.synchronize();
@@ -140,7 +140,8 @@ void stream() {
     s.submit(new Call(&one, [&] { ran += 100; }, &gone));
     s.submit(new Call(&other, [&] { ran++; }, &gone));
   }
-  s.cancel(&one);
+  s.drop(&one);
+  s.settle(&one);
   expect(gone == 10 && ran == 0, "stream: %d tasks went with their session, expected 10", gone.load());
   open = true;
   s.synchronize();
@@ -157,7 +158,8 @@ void stream() {
     while (!waits) std::this_thread::yield();
     for (int i = 0; i < 20; i++) std::this_thread::yield();
     for (int i = 0; i < 10; i++) s.submit(new Call(&one, [&] { ran++; }));
-    s.cancel(&one);
+    s.drop(&one);
+    s.settle(&one);
     go = true;
     waiter.join();
     expect(seen, "stream: a wait came back before the tasks queued before it had run (round %d)", round);
@@ -169,7 +171,8 @@ void stream() {
     const auto pause = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
     pause();   // long enough for it to fall asleep
     s.submit(new Call(&one, [] {}));
-    s.cancel(&one);
+    s.drop(&one);
+    s.settle(&one);
     pause();   // and to wake up in vain
     std::atomic<bool> woken{false};
     s.submit(new Call(&other, [&] { woken = true; }));
@@ -181,7 +184,7 @@ void stream() {
 // An allocator whose segments and limit are the test's.
 int64_t limitOfTest = int64_t{1} << 40, reservations = 0;
 Allocator::Source testMemory() {
-  return {[](size_t bytes) { reservations++; return std::aligned_alloc(4096, bytes); }, [](void* p, size_t) { reservations--; std::free(p); }, [] { return limitOfTest; }};
+  return {[](void*, size_t bytes) { reservations++; return std::aligned_alloc(4096, bytes); }, [](void*, void* p, size_t) { reservations--; std::free(p); }, [](void*) { return limitOfTest; }, nullptr, 64};
 }
 
 void allocator() {
@@ -242,12 +245,12 @@ void session() {
   Device& cpu = cpuDevice();
   const int64_t sizes[] = {3, 4}, strides[] = {4, 1}, turned[] = {4, 3}, turnedStrides[] = {1, 4};
   const auto x = s.create(DType::f32, cpu, 2, sizes), t = s.view(x, 0, 2, turned, turnedStrides);
-  expect(s.tensors() == 2 && s.bytes() == 48 && s.peakBytes() == 48, "session: %lld tensors of %lld bytes", static_cast<long long>(s.tensors()), static_cast<long long>(s.bytes()));
+  expect(s.usage(cpu).tensors == 2 && s.usage(cpu).bytes == 48 && s.usage(cpu).peakBytes == 48, "session: %lld tensors of %lld bytes", static_cast<long long>(s.usage(cpu).tensors), static_cast<long long>(s.usage(cpu).bytes));
   s.destroy(x);
   expect(codeOf([&] { s.at(x, "op", "x"); }) == "ERR_DISPOSED" && codeOf([&] { s.destroy(x); }) == "ERR_DISPOSED", "session: what was disposed of is named so");
-  expect(s.bytes() == 48 && s.at(t, "op", "x").view.sizes[0] == 4, "session: a view outlives its root");
+  expect(s.usage(cpu).bytes == 48 && s.at(t, "op", "x").view.sizes[0] == 4, "session: a view outlives its root");
   s.destroy(t);
-  expect(s.tensors() == 0 && s.bytes() == 0 && s.peakBytes() == 48, "session: %lld bytes are left", static_cast<long long>(s.bytes()));
+  expect(s.usage(cpu).tensors == 0 && s.usage(cpu).bytes == 0 && s.usage(cpu).peakBytes == 48, "session: %lld bytes are left", static_cast<long long>(s.usage(cpu).bytes));
 
   // A slot has a new name for every tensor that it holds.
   std::set<double> names;
@@ -268,7 +271,7 @@ void session() {
   for (const int64_t* wrong : {far, back}) expect(codeOf([&] { s.view(y, 0, 2, sizes, wrong); }) == "ERR_SHAPE", "session: a view does not leave its storage by its strides");
   const auto live = cpu.allocator().statistics().live;
   s.clear();
-  expect(s.tensors() == 0 && s.bytes() == 0 && cpu.allocator().statistics().live < live, "session: clear frees what is left");
+  expect(s.usage(cpu).tensors == 0 && s.usage(cpu).bytes == 0 && cpu.allocator().statistics().live < live, "session: clear frees what is left");
 }
 
 void faults() {
