@@ -147,7 +147,7 @@ void wake(Thread* t) { machine().ready.add(machine().positionOf[t->linear]); }
 bool same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
 bool same(const Site& a, const Site& b) { return a.line == b.line && same(a.file, b.file) && same(a.what, b.what); }
 std::string where(const Site& s) { return std::string(s.what) + " at " + s.file + ":" + std::to_string(s.line); }
-std::string nameOf(const uint3& i) { return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")"; }
+std::string nameOf(const uint3& i) { return std::string("(") + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")"; }
 
 // Who waits where, and who has returned.
 std::string deadlock() {
