@@ -42,6 +42,12 @@ export interface Native {
   trim(device: number): void
   describeDevice(device: number): string
   threads(count?: number): number
+  /** Notes every op of this session that the CPU runs from now on. */
+  startProfile(): void
+  /** What ran since: JSON, see native/runtime/profile.hpp. */
+  stopProfile(): string
+  /** Floating-point operations a second that the CPU's threads do at most, measured now. */
+  peak(): number
   /** Opens a device library, once a process; its devices have the indices 1, 2, … JSON: its versions, devices, and the ops that it lacks. */
   openLibrary(file: string): string
   /** The file that a session of this process has opened; empty if none has. */

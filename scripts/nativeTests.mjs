@@ -8,8 +8,7 @@ import { buildTools } from './tools.mjs'
 
 const sanitize = process.argv.includes('--sanitize')
 const folder = join(root, 'build', sanitize ? 'sanitize' : 'native-tests')
-// Sanitized code is for finding errors: little optimization compiles in half the time, and lines are named in reports.
-const options = sanitize ? ['-DWARPWEFT_SANITIZE=ON', '-DCMAKE_CXX_FLAGS_RELEASE=-O1 -g1'] : []
+const options = sanitize ? ['-DWARPWEFT_SANITIZE=ON'] : []
 
 await main(() => withBuildLock(async () => {
   const { cmake, ctest, ninja, env } = await buildTools()

@@ -29,6 +29,8 @@ export interface SeedResult {
   parameters: number
   steps: number
   trainingSeconds: number
+  /** Of all of the process's threads, translations included: what it takes on a machine that does other work beside it. */
+  processorMinutes: number
   validationLoss: number
   chosen: { average: number, lengthPenalty: number, validationBleu: number }
   choices: { average: number, lengthPenalty: number, validationBleu: number }[]
@@ -51,6 +53,10 @@ const result = await new Trainer(model, data, {
 }).train()
 if (result.interrupted) process.exit(1)
 
+function processorMinutes(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 60e6
+}
 const hypotheses = async (sources: readonly { source: string }[], lengthPenalty: number): Promise<string[]> =>
   (await translate(model, tokenizer, sources.map(pair => pair.source), { numBeams: recipe.numBeams, lengthPenalty, maxLength: 200 })).map(joined)
 
@@ -80,5 +86,5 @@ for (const set of Object.keys(testSets) as TestSet[]) {
   console.log(`${set}: ${formatMultiBleu(tokenised)}; detokenised ${formatBleu(detokenised)}`)
 }
 await writeJsonAtomic(join(output, 'result.json'), {
-  seed, parameters: model.parameterCount, steps: result.step, trainingSeconds: result.seconds, validationLoss: result.metrics!.loss, chosen, choices, test,
+  seed, parameters: model.parameterCount, steps: result.step, trainingSeconds: result.seconds, processorMinutes: processorMinutes(), validationLoss: result.metrics!.loss, chosen, choices, test,
 } satisfies SeedResult)

@@ -9,9 +9,10 @@ import { backward } from '../autograd/backward.js'
 import { tensor } from '../tensor/create.js'
 import { defaultDevice, threads } from '../tensor/device.js'
 import { Random } from '../data/random.js'
+import { profile } from '../tensor/profile.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import type { Command } from './arguments.js'
+import { type Command, UsageError } from './arguments.js'
 import { atWork } from './atWork.js'
 
 interface Row { name: string, milliseconds: number, fastest: number, slowest: number, gflops: number }
@@ -23,10 +24,15 @@ export const bench: Command = {
   flags: {
     repeats: { value: 'N', about: 'measurements of each, of which the median is told (default 9)' },
     output: { value: 'FILE', about: 'write the figures there as JSON too' },
+    profile: { about: 'a training step op by op instead: time, calls, bytes, operations, share of the peak' },
+    trace: { value: 'FILE', about: 'write the calls of that step there for chrome://tracing or ui.perfetto.dev' },
   },
   async run(_, options) {
     const repeats = options.count('repeats', 1) ?? 9, output = options.text('output')
-    if (output !== undefined) await requireWritableFile(output)
+    const trace = options.text('trace')
+    for (const file of [output, trace]) if (file !== undefined) await requireWritableFile(file)
+    if (trace !== undefined && !options.on('profile')) throw new UsageError('--trace is of --profile: give both')
+    if (options.on('profile')) return profiled(output, trace)
     atWork('measuring', () => 'What is measured so far is above.')
     const about = {
       processor: cpus()[0]?.model.trim(), device: defaultDevice().describe(), threads: threads(), node: process.versions.node, repeats,
@@ -45,8 +51,48 @@ export const bench: Command = {
   },
 }
 
+/** The training step of the measurements op by op, after two that warm up. */
+async function profiled(output: string | undefined, trace: string | undefined): Promise<number> {
+  atWork('profiling', () => 'Nothing has been written.')
+  const { run, dispose } = trainingStep()
+  const step = (): Promise<void> => scope(async () => { run(); await defaultDevice().synchronize() })
+  for (let i = 0; i < 2; i++) await step()
+  const measured = await profile(step)
+  dispose()
+  console.log(`${cpus()[0]?.model.trim()}; ${defaultDevice().describe()}; one training step of the encoder-decoder that bench measures, float32`)
+  console.log(measured.table())
+  const { milliseconds, busyMilliseconds, peaks, ops } = measured
+  if (output !== undefined) await writeJsonAtomic(output, { processor: cpus()[0]?.model.trim(), device: measured.device, threads: threads(), node: process.versions.node, milliseconds, busyMilliseconds, peaks, ops })
+  if (trace !== undefined) await writeJsonAtomic(trace, measured.chromeTrace())
+  return 0
+}
+
+const random = new Random(0, 'bench')
+
+/** An encoder-decoder of 3 + 3 layers on 32 sentences of 64 tokens. */
+function trainingStep() {
+  const [V, C, L, B, T] = [8000, 256, 3, 32, 64]
+  const model = new Transformer({ vocabSize: V, dModel: C, layers: L, dropout: 0.1 }), optimizer = new AdamW(model, { learningRate: 1e-4 })
+  const ids = (): Tensor => tensor(Int32Array.from({ length: B * T }, () => 3 + random.integer(V - 3)), [B, T]).keep()
+  const [source, decoderInput, labels] = [ids(), ids(), ids()]
+  // 6 FLOP a parameter and token for the layers (2 forward, 4 backward), the output layer for the targets; attention is left out.
+  return {
+    name: `training step, d ${C}, ${L} + ${L} layers, ${B} x ${T} tokens`,
+    flop: 6 * B * T * model.parameterCount,
+    run(): void {
+      optimizer.zeroGrad()
+      backward(model.loss({ source, decoderInput, labels }))
+      optimizer.step()
+    },
+    dispose(): void {
+      optimizer.dispose()
+      model.dispose()
+      for (const input of [source, decoderInput, labels]) input.dispose()
+    },
+  }
+}
+
 function* measurements(): Generator<(repeats: number) => Promise<Row>> {
-  const random = new Random(0, 'bench')
   const normal = (...shape: number[]): Tensor => {
     const size = shape.reduce((product, n) => product * n, 1)
     return tensor(Float32Array.from({ length: size }, () => random.normal()), shape).keep()
@@ -65,19 +111,9 @@ function* measurements(): Generator<(repeats: number) => Promise<Row>> {
     }
   }
   yield async repeats => {
-    const [V, C, L, B, T] = [8000, 256, 3, 32, 64]
-    const model = new Transformer({ vocabSize: V, dModel: C, layers: L, dropout: 0.1 }), optimizer = new AdamW(model, { learningRate: 1e-4 })
-    const ids = (): Tensor => tensor(Int32Array.from({ length: B * T }, () => 3 + random.integer(V - 3)), [B, T]).keep()
-    const [source, decoderInput, labels] = [ids(), ids(), ids()]
-    // 6 FLOP a parameter and token for the layers (2 forward, 4 backward), the output layer for the targets; attention is left out.
-    const embedding = V * C, layers = model.parameterCount - embedding
-    const row = await timed(`training step, d ${C}, ${L} + ${L} layers, ${B} x ${T} tokens`, repeats, 6 * B * T * (layers + embedding), () => {
-      optimizer.zeroGrad()
-      backward(model.loss({ source, decoderInput, labels }))
-      optimizer.step()
-    }, [source, decoderInput, labels], true)
-    optimizer.dispose()
-    model.dispose()
+    const { name, flop, run, dispose } = trainingStep()
+    const row = await timed(name, repeats, flop, run, [], true)
+    dispose()
     return row
   }
 }

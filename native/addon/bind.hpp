@@ -29,6 +29,10 @@ template <> struct Kind<bool> { static constexpr const char* name = "boolean"; }
 template <class Op> concept SkipsWhenFaulty = requires { Op::skipsWhenFaulty; };
 template <class Op> concept MayAlias = requires { Op::mayAlias; };
 
+// What an op knows of its work: operations where it is bound by them, bytes where its arguments say more than it touches.
+template <class Op> concept CountsFlop = requires(const Op& op) { op.flop(); };
+template <class Op> concept CountsBytes = requires(const Op& op) { op.bytes(); };
+
 template <class Op> class OpTask final : public Task {
  public:
   explicit OpTask(Environment& environment) : Task(&environment.session), args{} {}
@@ -37,7 +41,15 @@ template <class Op> class OpTask final : public Task {
   }
 
   void run() override {
-    device->run({opIndex<Op>, Op::name, &args, workspace, SkipsWhenFaulty<Op>, uses.data(), uses.size(), session});
+    const Call call{opIndex<Op>, Op::name, &args, workspace, SkipsWhenFaulty<Op>, uses.data(), uses.size(), session};
+    // On a GPU the work only begins here.
+    if (!session->profile.on() || device->index != 0) { device->run(call); return; }
+    const auto began = Profile::Clock::now();
+    device->run(call);
+    double bytes = -1, flop = 0;
+    if constexpr (CountsBytes<Op>) bytes = args.bytes();
+    if constexpr (CountsFlop<Op>) flop = args.flop();
+    session->profile.add(call, began, bytes, flop);
   }
 
   Op args;

@@ -341,6 +341,13 @@ napi_value threads(Arguments& a) {
   return toJs(a.env, Pool::instance().threads());
 }
 
+napi_value startProfile(Arguments& a) {
+  a.environment.session.profile.start();
+  return nullptr;
+}
+napi_value stopProfile(Arguments& a) { return toJs(a.env, a.environment.session.profile.stop()); }
+napi_value peak(Arguments& a) { return toJs(a.env, cpuPeak(a.environment.session)); }
+
 std::string text(Arguments& a, size_t i, const char* what) {
   size_t length = 0;
   if (napi_get_value_string_utf8(a.env, a.at(i), nullptr, 0, &length) != napi_ok) throw OpError{"ERR_CONFIG", std::string(what) + " is not a text"};
@@ -413,6 +420,7 @@ const Method kMethods[] = {
     {"version", wrapped<version>}, {"overlap", wrapped<overlapOf>}, {"write", wrapped<write>}, {"transfer", wrapped<transfer>}, {"read", wrapped<read>}, {"readSync", wrapped<readSync>},
     {"fence", wrapped<fence>}, {"synchronize", wrapped<synchronize>}, {"reset", wrapped<reset>}, {"memory", wrapped<memory>}, {"resetPeak", wrapped<resetPeak>},
     {"trim", wrapped<trim>}, {"describeDevice", wrapped<describeDevice>}, {"threads", wrapped<threads>},
+    {"startProfile", wrapped<startProfile>}, {"stopProfile", wrapped<stopProfile>}, {"peak", wrapped<peak>},
     {"openLibrary", wrapped<openLibrary>}, {"openedLibrary", wrapped<openedLibrary>}, {"runChild", wrapped<runChildProcess>},
 #define X(Op) {Op::name, call<Op>},
     WARPWEFT_OPS(X)

@@ -1,8 +1,12 @@
 #include "runtime/device.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <numeric>
+#include <vector>
 
 #include "cpu/isa.hpp"
 #include "runtime/op.hpp"
@@ -109,11 +113,41 @@ class CpuDevice final : public Device {
   Stream stream_{"warpweft-cpu"};
 };
 
+// Runs on the stream's thread, where the pool has one caller.
+class PeakTask final : public Task {
+ public:
+  PeakTask(Session* session, double* best) : Task(session), best_(best) {}
+  void run() override {
+    using Clock = std::chrono::steady_clock;
+    constexpr int64_t kRepeats = 100'000;   // about a millisecond
+    constexpr int kRounds = 50;
+    Pool& pool = Pool::instance();
+    const int threads = pool.threads();
+    std::vector<double> done(static_cast<size_t>(threads));
+    for (int round = 0; round < kRounds; round++) {
+      const auto began = Clock::now();
+      pool.run(threads, [](void* argument, int64_t chunk, int) { static_cast<double*>(argument)[chunk] = cpu::instructionSet().multiplyAdds(kRepeats); }, done.data());
+      const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
+      *best_ = std::max(*best_, std::accumulate(done.begin(), done.end(), 0.0) / seconds);
+    }
+  }
+
+ private:
+  double* best_;
+};
+
 }  // namespace
 
 Device& cpuDevice() {
   static CpuDevice* device = new CpuDevice;   // never destroyed: its thread may run past static destructors
   return *device;
+}
+
+double cpuPeak(Session& session) {
+  double best = 0;
+  cpuDevice().submit(new PeakTask(&session, &best));
+  cpuDevice().synchronize();
+  return best;
 }
 
 }  // namespace warpweft

@@ -13,10 +13,10 @@
 namespace warpweft::cpu {
 
 #if defined(__x86_64__)
-namespace avx512 { const Entry* kernel(int op); }
-namespace avx2 { const Entry* kernel(int op); }
+namespace avx512 { const Entry* kernel(int op); double multiplyAdds(int64_t repeats); }
+namespace avx2 { const Entry* kernel(int op); double multiplyAdds(int64_t repeats); }
 #endif
-namespace baseline { const Entry* kernel(int op); }
+namespace baseline { const Entry* kernel(int op); double multiplyAdds(int64_t repeats); }
 
 namespace {
 
@@ -46,10 +46,10 @@ struct Features {
 
 constexpr InstructionSet kSets[] = {
 #if defined(__x86_64__)
-    {"avx512", [] { return Features().avx512(); }, avx512::kernel},
-    {"avx2", [] { return Features().avx2(); }, avx2::kernel},
+    {"avx512", [] { return Features().avx512(); }, avx512::kernel, avx512::multiplyAdds},
+    {"avx2", [] { return Features().avx2(); }, avx2::kernel, avx2::multiplyAdds},
 #endif
-    {"baseline", [] { return true; }, baseline::kernel},
+    {"baseline", [] { return true; }, baseline::kernel, baseline::multiplyAdds},
 };
 
 const InstructionSet& choose() {

@@ -74,6 +74,19 @@ inline void checkOptions(const Check& c, const Shape& s, const Options& o, DType
   c.is("rng", o.rng, {3}, DType::i64);
 }
 
+// Of one product of [Tq, D] with [Tk, D] over the pairs that may see each other; unknown, and 0, where the lengths lie in packed offsets.
+inline double productFlop(const View& q, const View& k, const View& offsets, bool causal, int64_t window) {
+  if (offsets) return 0;
+  const int64_t n = q.size(1), m = k.size(1);
+  double pairs = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t last = causal ? i + m - n : m - 1, first = window > 0 ? i + m - n - window + 1 : 0;
+    const int64_t end = last < m - 1 ? last : m - 1, begin = first > 0 ? first : 0;
+    if (end >= begin) pairs += static_cast<double>(end - begin + 1);
+  }
+  return 2.0 * pairs * static_cast<double>(q.size(0) * q.size(2) * q.size(3));
+}
+
 }  // namespace attention
 
 struct Attention {
@@ -99,6 +112,7 @@ struct Attention {
                             arg("causal", &Attention::causal), arg("window", &Attention::window), arg("scale", &Attention::scale),
                             arg("dropout", &Attention::dropout), arg("call", &Attention::call), arg("softcap", &Attention::softcap));
   }
+  double flop() const { return 2 * attention::productFlop(q, k, queryOffsets, causal, window); }   // q k^T, p v
   void check(const Check& c) const {
     const auto s = attention::checkInputs(c, q, k, v);
     c.sameSizes("y", y, "q", q); c.sameDtype("y", y, "q", q); c.writable("y", y);
@@ -136,6 +150,7 @@ struct AttentionBackward {
                             optional("dv", &A::dv), optional("biasGrad", &A::biasGrad), arg("causal", &A::causal), arg("window", &A::window),
                             arg("scale", &A::scale), arg("dropout", &A::dropout), arg("call", &A::call), arg("softcap", &A::softcap));
   }
+  double flop() const { return 5 * attention::productFlop(q, k, queryOffsets, causal, window); }   // q k^T once more, dy v^T, and those of dq, dk, dv
   void check(const Check& c) const {
     const auto s = attention::checkInputs(c, q, k, v);
     const std::pair<const char*, const View&> likeQ[] = {{"dy", dy}, {"y", y}, {"dq", dq}}, likeK[] = {{"dk", dk}, {"dv", dv}};

@@ -23,6 +23,11 @@ struct Embedding {
   static constexpr auto fields() {
     return warpweft::fields(arg("ids", &Embedding::ids), arg("weight", &Embedding::weight), arg("y", &Embedding::y), arg("scale", &Embedding::scale));
   }
+  // Of the table only the rows that are looked up.
+  double bytes() const {
+    const double rows = static_cast<double>(ids.numel()), columns = static_cast<double>(weight.size(1));
+    return rows * (static_cast<double>(sizeOf(ids.dtype)) + columns * static_cast<double>(sizeOf(weight.dtype) + sizeOf(y.dtype)));
+  }
   void check(const Check& c) const {
     c.index("ids", ids);
     c.contiguous("ids", ids);

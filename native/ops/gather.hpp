@@ -10,6 +10,8 @@ struct Gather {
   In index;   // [..., K] int32 or int64, contiguous
   Out y;      // [..., K] dtype of x, contiguous
   static constexpr auto fields() { return warpweft::fields(arg("x", &Gather::x), arg("index", &Gather::index), arg("y", &Gather::y)); }
+  // Of x only what is taken.
+  double bytes() const { return static_cast<double>(y.numel() * (sizeOf(index.dtype) + 2 * sizeOf(y.dtype))); }
   void check(const Check& c) const {
     c.rankAtLeast("x", x, 1);
     c.rows("x", x);

@@ -21,6 +21,8 @@ struct IndexSelect {
   In ids;   // [M] int32 or int64, contiguous
   Out y;    // [M, ...] dtype of x; each row contiguous
   static constexpr auto fields() { return warpweft::fields(arg("x", &IndexSelect::x), arg("ids", &IndexSelect::ids), arg("y", &IndexSelect::y)); }
+  // Of x only the rows that are taken.
+  double bytes() const { return static_cast<double>(ids.numel() * sizeOf(ids.dtype)) + 2.0 * static_cast<double>(y.numel() * sizeOf(y.dtype)); }
   void check(const Check& c) const {
     c.rankAtLeast("x", x, 1);
     c.rank("ids", ids, 1);

@@ -28,6 +28,7 @@ struct Matmul {
                             optional("preactivation", &Matmul::preactivation), optional("derivative", &Matmul::derivative), optional("rowSum", &Matmul::rowSum),
                             arg("activation", &Matmul::activation), arg("alpha", &Matmul::alpha));
   }
+  double flop() const { return 2.0 * static_cast<double>(c.numel()) * static_cast<double>(a.size(-1)); }
   void check(const Check& check) const {
     check.rankAtLeast("a", a, 2);
     check.rank("b", b, a.rank);

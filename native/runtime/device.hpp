@@ -90,6 +90,8 @@ class Device {
 };
 
 Device& cpuDevice();
+// Floating-point operations a second that the CPU's threads do at most in float32: measured on registers, in some 50 ms, the best of many rounds.
+double cpuPeak(Session& session);
 // The device of an index (0 = cpu); throws OpError ERR_DEVICE if there is none.
 Device& deviceAt(int index);
 // Those that there are: deviceCount() >= 1.

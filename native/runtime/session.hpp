@@ -7,6 +7,7 @@
 
 #include "runtime/device.hpp"
 #include "runtime/op.hpp"
+#include "runtime/profile.hpp"
 
 namespace warpweft {
 
@@ -45,6 +46,8 @@ class Session {
   std::shared_ptr<const Fault> takeFault();
   // A read has rejected with it: the next wait need not say it again.
   void reported(const std::shared_ptr<const Fault>& fault);
+
+  Profile profile;
 
  private:
   Handle insert(Storage* storage, const View& view);

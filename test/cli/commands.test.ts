@@ -148,3 +148,22 @@ test('doctor says what computes and why no GPU does', async () => {
   expect(facts['gpu']).toBe('none: GPUs are switched off by WARPWEFT_CUDA=off')
   expect(facts['device']).toBe("cpu; 'auto' is cpu: GPUs are switched off by WARPWEFT_CUDA=off")
 })
+
+describe('bench --profile', () => {
+  test('a step op by op, figures and trace in files', async () => {
+    const { code, out, err } = await runCli(['bench', '--profile', '--output', at('profile.json'), '--trace', at('trace.json')])
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    expect(out).toMatch(/one training step/)
+    expect(out).toMatch(/\nmatmul +\d+ /)
+    const { ops, milliseconds } = JSON.parse(readFileSync(at('profile.json'), 'utf8')) as { ops: { op: string, milliseconds: number }[], milliseconds: number }
+    expect(ops.map(({ op }) => op)).toEqual(expect.arrayContaining(['matmul', 'attention', 'attentionBackward', 'layerNorm', 'crossEntropy', 'adamW']))
+    expect(ops.reduce((sum, op) => sum + op.milliseconds, 0)).toBeLessThan(milliseconds)
+    const { traceEvents } = JSON.parse(readFileSync(at('trace.json'), 'utf8')) as { traceEvents: { ph: string }[] }
+    expect(traceEvents.filter(({ ph }) => ph === 'X').length).toBeGreaterThan(50)
+  })
+
+  test('a trace without a profile is a mistake', async () => {
+    expect(await runCli(['bench', '--trace', at('none.json')])).toMatchObject({ code: 2, out: '', err: expect.stringMatching(/--trace is of --profile: give both/) as unknown })
+    expect(existsSync(at('none.json'))).toBe(false)
+  })
+})

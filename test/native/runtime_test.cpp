@@ -294,6 +294,24 @@ void faults() {
   expect(!cpu.failure(), "device: until it is reset");
 }
 
+void profile() {
+  Session s;
+  expect(cpuPeak(s) > 1e8, "peak: of a processor of this century");
+  const View two{nullptr, {3, 4}, {4, 1}, 2, DType::f32}, broadcast{nullptr, {3, 4}, {0, 1}, 2, DType::f32};
+  const Use uses[] = {{nullptr, two, "x", Role::update}, {nullptr, broadcast, "y", Role::read}};
+  const Call call{0, "op", nullptr, nullptr, false, uses, 2, &s};
+  s.profile.start();
+  expect(codeOf([&] { s.profile.start(); }) == "ERR_CONFIG", "profile: one at a time");
+  s.profile.add(call, Profile::Clock::now(), -1, 6);
+  s.profile.add(call, Profile::Clock::now(), 5, 7);
+  const std::string json = s.profile.stop();
+  expect(json.starts_with(R"({"kinds":[["op","x float32 [3, 4], y float32 [3, 4]"]],"events":[[0,)"), "profile: kinds are told once");
+  expect(json.find(",112,6],[0,") != std::string::npos && json.ends_with(",5,7]],\"lost\":0}"), "profile: bytes of the arguments, or those of the op");
+  s.profile.add(call, Profile::Clock::now(), -1, 0);
+  s.profile.start();
+  expect(s.profile.stop() == R"({"kinds":[],"events":[],"lost":0})", "profile: what runs while it is off is not in the next");
+}
+
 }  // namespace
 
 int main() {
@@ -305,5 +323,6 @@ int main() {
   allocator();
   session();
   faults();
+  profile();
   return report("runtime");
 }
