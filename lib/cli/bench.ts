@@ -79,12 +79,12 @@ function trainingStep() {
   return {
     name: `training step, d ${C}, ${L} + ${L} layers, ${B} x ${T} tokens`,
     flop: 6 * B * T * model.parameterCount,
-    run(): void {
+    run: (): void => {
       optimizer.zeroGrad()
       backward(model.loss({ source, decoderInput, labels }))
       optimizer.step()
     },
-    dispose(): void {
+    dispose: (): void => {
       optimizer.dispose()
       model.dispose()
       for (const input of [source, decoderInput, labels]) input.dispose()

@@ -29,8 +29,9 @@ describe('profile', () => {
       const products = ops.filter(({ op }) => op === 'matmul')
       expect(products.reduce((sum, { calls }) => sum + calls, 0)).toBe(3)
       expect(products.every(({ flop, calls }) => flop === 2 * 5 * 7 * 11 * calls)).toBe(true)
-      expect(products.map(({ arguments: text }) => text).sort()).toEqual([
-        'a float32 [5, 11], b float32 [11, 7], c float32 [5, 7]', 'a float32 [5, 7], b float32 [7, 11], c float32 [5, 11]', 'a float32 [7, 5], b float32 [5, 11], c float32 [7, 11]'])
+      expect(new Set(products.map(({ arguments: text }) => text))).toEqual(new Set([
+        'a float32 [5, 7], b float32 [7, 11], c float32 [5, 11]', 'a float32 [5, 11], b float32 [11, 7], c float32 [5, 7]', 'a float32 [7, 5], b float32 [5, 11], c float32 [7, 11]',
+      ]))
       expect(products.every(({ bytes, calls }) => bytes === 4 * (5 * 7 + 7 * 11 + 5 * 11) * calls)).toBe(true)
       expect(ops.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9)
       expect(busyMilliseconds).toBeGreaterThan(0)
