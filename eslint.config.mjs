@@ -3,7 +3,7 @@ import js from '@eslint/js'
 import { defineConfig } from 'eslint/config'
 import typescript from 'typescript-eslint'
 
-const nodeGlobals = ['Buffer', 'URL', 'clearTimeout', 'console', 'process', 'setTimeout', 'setImmediate']
+const nodeGlobals = ['AbortController', 'AbortSignal', 'fetch', 'Buffer', 'URL', 'clearTimeout', 'console', 'process', 'setTimeout', 'setImmediate']
 
 export default defineConfig(
   { ignores: ['build/', 'dist/', 'prebuilds/', 'node_modules/'] },

@@ -61,6 +61,32 @@ const examples: Record<string, () => Promise<void>> = {
     expect(lines).toContain('adapter: adapter_config.json, adapter_model.safetensors')
     expect(lines.some(line => line.startsWith('after: After Monday comes'))).toBe(true)
   },
+  'generate.mjs': async () => {
+    const text = (await linesOf('generate.mjs')).join('\n')
+    expect(text).toMatch(/^streamed: Once upon a time./)
+    expect(text).toMatch(/\nsample 1: ".*", log-probability -\d+\.\d\d\n\nsample 2: /)
+    const [, json] = /\nin a form: (.*)$/.exec(text)!, { name, age } = JSON.parse(json!) as { name: string, age: number }
+    expect([name.length <= 8, Number.isInteger(age), age >= 0 && age <= 120]).toEqual([true, true, true])
+  },
+  'fine-tune.mjs': async () => {
+    const lines = await linesOf('fine-tune.mjs', '40')
+    expect(numberIn(lines, /^trained are (\d+) of \d+ parameters$/)).toBeLessThan(numberIn(lines, /^trained are \d+ of (\d+) parameters$/) / 4)
+    expect(numberIn(lines, /^trained: 40 steps, loss (\d+\.\d{3}) a token$/)).toBeLessThan(5)   // ln 300 = 5.7 at the beginning
+    expect(lines.at(-1)).toMatch(/^merged: After Monday comes./)
+  },
+  'chat.mjs': async () => {
+    const text = (await linesOf('chat.mjs')).join('\n'), counts = [...text.matchAll(/^\((\d+) tokens asked, (\d+) kept\)$/gm)].map(([, asked, kept]) => [Number(asked), Number(kept)])
+    expect(text).toMatch(/^user: Who are you\?\nassistant: /)
+    expect(counts.length).toBe(2)
+    for (const [asked, kept] of counts) expect(kept).toBeGreaterThanOrEqual(asked!)
+    expect(counts[1]![0]).toBeGreaterThan(counts[0]![1]!)
+  },
+  'serve.mjs': async () => {
+    const lines = await linesOf('serve.mjs')
+    expect(lines.slice(0, 3).every(line => line.startsWith('200 "') && (JSON.parse(line.slice(4)) as string).length > 0)).toBe(true)
+    expect(lines[3]).toMatch(/^400 "inputIds: row 0 is empty/)
+    expect(lines[4]).toBe('in the end: 0 run, 0 wait')
+  },
   'own-model.mjs': async () => {
     const lines = await linesOf('own-model.mjs', '5')
     expect(lines[0]).toMatch(/^\d+ parameters, the first is embedding\.weight$/)
