@@ -37,7 +37,7 @@ export const longestInput = (model: TextModel<unknown>): number => Math.min(...[
  */
 export async function eachText<Y>(
   model: TextModel<Y>, tokenizer: Tokenizer, texts: Texts, batchSize: number, use: (output: Y, encodings: Encoding[], first: number) => Promise<void>,
-  { truncation = true }: { truncation?: boolean } = {},
+  { truncation = true }: { truncation?: boolean | 'only_first' } = {},
 ): Promise<void> {
   if (!Number.isInteger(batchSize) || batchSize < 1) throw new ConfigError(`batchSize is ${batchSize}, expected a whole number above 0`)
   const most = longestInput(model), training = model.training
@@ -45,7 +45,7 @@ export async function eachText<Y>(
   try {
     for (let first = 0; first < texts.length; first += batchSize) {
       const part = texts.slice(first, first + batchSize)
-      const encodings = tokenizer.encodeBatch(part, { ...(part.length > 1 ? { padding: 'longest' as const } : {}), ...(truncation ? { maxLength: most, truncation: true } : {}) })
+      const encodings = tokenizer.encodeBatch(part, { ...(part.length > 1 ? { padding: 'longest' as const } : {}), ...(truncation ? { maxLength: most, truncation } : {}) })
       await scope(() => noGrad(async () => {
         const rows = (of: (e: Encoding) => number[]): Tensor => tensor(encodings.map(of), null, { dtype: 'int32' })
         const hasTypes = Number(model.config['type_vocab_size'] ?? 0) > 1

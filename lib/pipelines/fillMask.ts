@@ -10,7 +10,8 @@ export interface FillMaskOptions {
   batchSize?: number
 }
 
-export interface Filling { score: number, token: number, tokenStr: string, /** the text with this filling */ sequence: string }
+/** `sequence` is the text with this filling; where it has several masks, with the special tokens, of which the other masks are some. */
+export interface Filling { score: number, token: number, tokenStr: string, sequence: string }
 
 /**
  * Fills the masks of texts (`tokenizer.maskToken`), each as if the others stayed.
@@ -20,11 +21,11 @@ export interface Filling { score: number, token: number, tokenStr: string, /** t
 export async function fillMasks(model: TextModel, tokenizer: Tokenizer, texts: readonly string[], { topK = 5, targets, batchSize = defaultBatchSize }: FillMaskOptions = {}): Promise<Filling[][][]> {
   const { maskId, maskToken } = tokenizer
   if (maskId === undefined || maskToken === undefined) throw new ConfigError('fill-mask: the tokenizer has no mask token. Use a masked language model, such as BERT')
-  const wanted = targets?.map(target => {
+  const wanted = targets && [...new Set(targets.map(target => {
     const id = tokenizer.tokenToId(target) ?? tokenizer.tokenToId(`Ġ${target}`) ?? tokenizer.tokenToId(`▁${target}`)
     if (id === undefined) throw new ConfigError(`fill-mask: the target ${JSON.stringify(target)} is not a token of the vocabulary. Give whole tokens`)
     return id
-  })
+  }))]
   const found: Filling[][][] = []
   await eachText(model, tokenizer, texts, batchSize, async (output, encodings, first) => {
     const rows = await rowsOf(output), T = encodings[0]!.ids.length
@@ -36,8 +37,8 @@ export async function fillMasks(model: TextModel, tokenizer: Tokenizer, texts: r
         const scores = softmax(rows[row * T + place]!), candidates = wanted ? [...wanted].sort((a, b) => scores[b]! - scores[a]!) : ranked(scores)
         const position = held.length === ids.length || attentionMask[0] === 1 ? place : place - (ids.length - held.length)
         return candidates.slice(0, topK).map(token => ({
-          score: scores[token]!, token, tokenStr: tokenizer.decode([token], { skipSpecialTokens: false }).trim(),
-          sequence: tokenizer.decode(held.map((id, i) => i === position ? token : id)),
+          score: scores[token]!, token, tokenStr: tokenizer.decode([token], { skipSpecialTokens: false }),
+          sequence: tokenizer.decode(held.map((id, i) => i === position ? token : id), { skipSpecialTokens: places.length === 1 }),
         }))
       }))
     })

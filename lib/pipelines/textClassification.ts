@@ -59,7 +59,7 @@ export async function classifyZeroShot(
   if (entailment < 0) throw new ConfigError(`zero-shot-classification: none of the model's labels is 'entailment'; they are ${names.join(', ')}. Use a model of natural language inference`)
   const contradiction = entailment === 0 ? count - 1 : 0
   const pairs = texts.flatMap(text => candidateLabels.map(label => [text, hypothesisTemplate.replaceAll('{}', label)] as const)), logits: Float64Array[] = []
-  await eachText(model, tokenizer, pairs, batchSize, async output => { logits.push(...await rowsOf(output)) })
+  await eachText(model, tokenizer, pairs, batchSize, async output => { logits.push(...await rowsOf(output)) }, { truncation: 'only_first' })   // hypotheses are read whole
   return texts.map((sequence, i) => {
     const own = logits.slice(i * candidateLabels.length, (i + 1) * candidateLabels.length)
     // A single label has nothing to be compared with but its contradiction.

@@ -31,10 +31,10 @@ export async function classifyTokens(
 ): Promise<Entity[][]> {
   if (!strategies.includes(aggregationStrategy)) throw new ConfigError(`aggregationStrategy is ${JSON.stringify(aggregationStrategy)}, expected one of: ${strategies.join(', ')}`)
   const windows = texts.flatMap((text, i) => windowsOf(tokenizer, text, longestInput(model) - tokenizer.encode('').ids.length, stride).map(window => ({ ...window, of: i })))
-  const pieces = windows.map((): Piece[] => [])
+  const pieces = windows.map((): Piece[] => []), continues = continuation(tokenizer)
   await eachText(model, tokenizer, windows.map(window => window.text), batchSize, async (output, encodings, first) => {
     const rows = await rowsOf(output), T = encodings[0]!.ids.length
-    encodings.forEach((encoding, row) => { pieces[first + row] = piecesOf(encoding, windows[first + row]!, texts[windows[first + row]!.of]!, i => softmax(rows[row * T + i]!)) })
+    encodings.forEach((encoding, row) => { pieces[first + row] = piecesOf(encoding, windows[first + row]!, texts[windows[first + row]!.of]!, continues, i => softmax(rows[row * T + i]!)) })
   })
   return texts.map((text, i) => {
     const own = joinedWindows(windows.flatMap((window, w) => window.of === i ? [{ start: window.start, end: window.start + window.text.length, items: pieces[w]! }] : []))
@@ -45,13 +45,21 @@ export async function classifyTokens(
   })
 }
 
-function piecesOf(encoding: Encoding, window: { start: number }, text: string, scoresOf: (i: number) => Float64Array): Piece[] {
-  return encoding.ids.flatMap((_, i) => {
+/** Whether a token goes on with the word before it. */
+type Continues = (token: string, id: number, text: string, start: number) => boolean
+
+/** As transformers tells it: by the mark that pieces of words carry, where the tokenizer has one; else by the space that is missing before the token, which punctuation shares. */
+function continuation(tokenizer: Tokenizer): Continues {
+  const { type, continuing_subword_prefix: prefix = type === 'WordPiece' ? '##' : null } = (tokenizer.toJSON() as { model?: { type?: string, continuing_subword_prefix?: string | null } }).model ?? {}
+  const { unkId } = tokenizer
+  return (token, id, text, start) => id !== unkId && (prefix ? token.length > prefix.length && token.startsWith(prefix) : start > 0 && !text.slice(start - 1, start + 1).includes(' '))
+}
+
+function piecesOf(encoding: Encoding, window: { start: number }, text: string, continues: Continues, scoresOf: (i: number) => Float64Array): Piece[] {
+  return encoding.ids.flatMap((id, i) => {
     if (encoding.specialTokensMask[i] === 1) return []
-    const [from, to] = encoding.offsets[i]!, start = window.start + from, end = window.start + to, token = encoding.tokens[i]!
-    // WordPiece marks what continues a word; elsewhere a word begins behind a space.
-    const isSubword = token.startsWith('##') ? token !== text.slice(start, end) : start > 0 && !/\s/.test(text.slice(start - 1, start + 1)) && !/^\p{P}/u.test(text.slice(start, end))
-    return [{ scores: scoresOf(i), start, end, index: i, isSubword }]
+    const [from, to] = encoding.offsets[i]!, start = window.start + from, end = window.start + to
+    return [{ scores: scoresOf(i), start, end, index: i, isSubword: continues(encoding.tokens[i]!, id, text, start) }]
   })
 }
 
@@ -75,15 +83,15 @@ function labelOfScores(scores: Float64Array, { config }: TextModel): { label: st
   return { label: labelOf(config, id), score: scores[id]! }
 }
 
-/** Neighbours with one tag are one entity, unless the later begins another (B-). */
+/** Neighbours with one tag are one entity, unless the later begins another (B-). Other schemes than B and I have their letter in the tag, and not in the name: E-PER is PER. */
 function grouped(units: readonly { label: string, score: number, start: number, end: number }[]): { entity: string, score: number, start: number, end: number }[] {
-  const groups: { entity: string, scores: number[], start: number, end: number }[] = []
+  const groups: { tag: string, scores: number[], start: number, end: number }[] = []
   for (const { label, score, start, end } of units) {
     const tag = label.replace(/^[BI]-/, ''), last = groups.at(-1)
-    if (last && last.entity === tag && !label.startsWith('B-')) {
+    if (last && last.tag === tag && !label.startsWith('B-')) {
       last.scores.push(score)
       last.end = end
-    } else groups.push({ entity: tag, scores: [score], start, end })
+    } else groups.push({ tag, scores: [score], start, end })
   }
-  return groups.map(({ scores, ...group }) => ({ ...group, score: scores.reduce((a, b) => a + b, 0) / scores.length }))
+  return groups.map(({ tag, scores, start, end }) => ({ entity: tag.replace(/^[^-]*-/, ''), start, end, score: scores.reduce((a, b) => a + b, 0) / scores.length }))
 }

@@ -29,15 +29,18 @@ def corpus():
     return TEXTS * 3 + [LONG] + [word for text in TEXTS + [LONG] for word in text.split()]
 
 
-def wordpiece(size=220):
-    """Pieces of words, as BERT has them: lower case, accents stripped."""
+TYPES = dict(model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+
+
+def wordpiece(size=220, types=TYPES):
+    """Pieces of words, as BERT has them: lower case, accents stripped; the second of two texts has a type of its own."""
     t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     t.normalizer = normalizers.BertNormalizer(lowercase=True)
     t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     t.decoder = decoders.WordPiece()
     t.train_from_iterator(corpus(), trainers.WordPieceTrainer(vocab_size=size, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False))
     t.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    return PreTrainedTokenizerFast(tokenizer_object=t, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=64)
+    return PreTrainedTokenizerFast(tokenizer_object=t, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=64, **types)
 
 
 def words():
@@ -46,8 +49,7 @@ def words():
     t.pre_tokenizer = pre_tokenizers.Whitespace()
     t.train_from_iterator(corpus(), trainers.WordLevelTrainer(special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False))
     t.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    return PreTrainedTokenizerFast(tokenizer_object=t, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", model_max_length=32,
-                                   model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+    return PreTrainedTokenizerFast(tokenizer_object=t, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", model_max_length=32, **TYPES)
 
 
 def bytelevel(kind="roberta", size=420):
@@ -91,8 +93,10 @@ def calls_of(task, model, tokenizer):
     if task == "fill-mask":
         mask = tokenizer.mask_token
         one, two = [f"Anna {mask} for the company.", f"{mask} in Paris"], f"Bob {mask} not live in {mask}."
-        return [call([text], [pipe(text, top_k=k)], topK=k) for text in one for k in (1, 5)] + [call([two], pipe(two))] \
-            + [call([one[0]], [pipe(one[0], targets=(wanted := [w for w in tokenizer.get_vocab() if w.isalpha() and w.islower()][:7]))], targets=wanted)]
+        fillings = lambda found: [{"tokenStr" if key == "token_str" else key: value for key, value in filling.items()} for filling in found]
+        wanted = sorted(w for w in tokenizer.get_vocab() if w.isalpha() and w.islower())[:7]
+        return [call([text], [fillings(pipe(text, top_k=k))], topK=k) for text in one for k in (1, 5)] + [call([two], [fillings(mask) for mask in pipe(two)])] \
+            + [call([one[0]], [fillings(pipe(one[0], targets=wanted))], targets=wanted)]
     if task == "feature-extraction":
         found = {text: torch.tensor(pipe(text))[0] for text in TEXTS}
         pooled = {"none": lambda x: x, "mean": lambda x: x.mean(0, keepdim=True), "cls": lambda x: x[:1], "last": lambda x: x[-1:]}
@@ -147,7 +151,7 @@ def summaries(model, tokenizer):
     for text in TEXTS[:5]:
         for theirs, ours in ((dict(num_beams=3, max_new_tokens=12), dict(numBeams=3, maxNewTokens=12)), (dict(max_new_tokens=8), dict(maxNewTokens=8))):
             out = model.generate(**tokenizer(text, return_tensors="pt"), do_sample=False, **theirs)
-            yield call([text], {"summaryText": tokenizer.decode(out[0], skip_special_tokens=True).strip()}, **ours)
+            yield call([text], {"summaryText": tokenizer.decode(out[0], skip_special_tokens=True).strip(" \n\t")}, **ours)
 
 
 ROBERTA = dict(pad_token_id=1, bos_token_id=0, eos_token_id=2, max_position_embeddings=66, type_vocab_size=1)
@@ -160,7 +164,7 @@ CASES = {
     "pipe-classes": ("text-classification", "BertForSequenceClassification", wordpiece, dict(**SMALL, **names("bad", "fair", "good"))),
     "pipe-several-labels": ("text-classification", "BertForSequenceClassification", wordpiece, dict(**SMALL, problem_type="multi_label_classification", **names("a", "b", "c", "d"))),
     "pipe-number": ("text-classification", "RobertaForSequenceClassification", bytelevel, {**SMALL, **ROBERTA, "problem_type": "regression", **names("score")}),
-    "pipe-one-label": ("text-classification", "DistilBertForSequenceClassification", wordpiece, dict(dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=64,
+    "pipe-one-label": ("text-classification", "DistilBertForSequenceClassification", lambda: wordpiece(types={}), dict(dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=64,
                                                                                                  initializer_range=0.4, **names("toxic"))),
     "pipe-entities-pieces": ("token-classification", "BertForTokenClassification", wordpiece, dict(**SMALL, **names(*ENTITIES))),
     "pipe-entities-bytes": ("token-classification", "RobertaForTokenClassification", bytelevel, {**SMALL, **ROBERTA, **names(*ENTITIES)}),

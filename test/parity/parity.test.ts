@@ -5,9 +5,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { backward } from '#lib/autograd/backward.js'
 import { writeSafetensors } from '#lib/io/safetensorsWriter.js'
+import { BertForSequenceClassification } from '#lib/models/bert.js'
 import { GPT2 } from '#lib/models/gpt2.js'
 import { crossEntropy } from '#lib/ops/crossEntropy.js'
+import { pipeline } from '#lib/pipelines/index.js'
 import { tensor } from '#lib/tensor/create.js'
+import { Tokenizer } from '#lib/text/tokenizer.js'
 import { runCase } from './runCase.js'
 
 // What the runner lets pass and what not, on a case whose expectations are our own.
@@ -70,6 +73,26 @@ describe('parity', () => {
   test('what nothing produces fails: an output, a gradient, sequences', async () => {
     const one = { shape: [1], data: Float32Array.of(1) }
     expect(await failures(await variant('more', {}, { hidden: one, 'grad.nothing': one, 'generate.greedy.sequences': one }))).toEqual(expect.arrayContaining(['hidden', 'grad.nothing', 'generate.greedy.sequences']))
+  })
+
+  test('pipelines: scores within 1e-4, everything else equal, and what is missing', async () => {
+    const directory = join(folder, 'pipeline'), tokenizer = await Tokenizer.train('char', ['abcd'])
+    const classifier = new BertForSequenceClassification({ vocab_size: tokenizer.vocabSize, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 8, max_position_embeddings: 8, num_labels: 3 })
+    await classifier.savePretrained(directory, { tokenizer })
+    classifier.dispose()
+    const classify = await pipeline('text-classification', directory), found = await classify('abc', { topK: null }) as { label: string, score: number }[]
+    classify.dispose()
+    const outcome = async (expected: unknown): Promise<string[]> => {
+      writeFileSync(join(directory, 'case.json'), JSON.stringify({ name: 'p', kind: 'pipeline', task: 'text-classification', calls: [{ inputs: ['abc'], options: { topK: null }, expected }] }))
+      return (await runCase(directory, 'float32')).comparisons.flatMap(r => r.passed ? [] : [r.note ?? ''])
+    }
+    const first = (change: object): unknown => found.map((label, i) => i === 0 ? { ...label, ...change } : label)
+    expect(await outcome(found)).toEqual([])
+    expect(await outcome(first({ score: found[0]!.score + 5e-5 }))).toEqual([])
+    expect(await outcome(first({ score: found[0]!.score + 5e-4 }))).toEqual([expect.stringMatching(/^result\[0\]\.score is 0\./)])
+    expect(await outcome(first({ label: 'other' }))).toEqual([expect.stringMatching(/^result\[0\]\.label is "LABEL_\d", expected "other"$/)])
+    expect(await outcome(first({ start: 3 }))).toEqual([expect.stringMatching(/^result\[0\]\.start is missing, expected 3$/)])
+    expect(await outcome(found.slice(1))).toEqual([expect.stringMatching(/^result is /)])
   })
 
   test('an unknown kind, an unknown class and a folder without a case fail, what is no folder is named, and the exit code says it', async () => {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { backward } from '#lib/autograd/backward.js'
 import { autocast, scope } from '#lib/tensor/scope.js'
@@ -7,6 +8,7 @@ import { compare, largest, type Comparison } from './compare.js'
 import { compareGeneration } from './generation.js'
 import { subjectOf } from './models.js'
 import { adaptedSubject } from './peft.js'
+import { comparePipeline } from './pipelines.js'
 import { compareTrajectory } from './trajectory.js'
 
 export type Precision = 'float32' | 'bfloat16' | 'float16'
@@ -54,6 +56,8 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
 
 /** Everything that the case expects, compared. A case that cannot be loaded or run throws. */
 export async function runCase(directory: string, precision: Precision): Promise<Outcome> {
+  const { kind, name, task } = JSON.parse(await readFile(join(directory, 'case.json'), 'utf8')) as { kind?: string, name: string, task?: string }
+  if (kind === 'pipeline') return { name, architecture: `pipeline ${String(task)}`, comparisons: await comparePipeline(directory) }
   const c = await readCase(directory)
   if (c.kind !== undefined && c.kind !== 'trajectory') throw new Error(`kind '${c.kind}' is not known`)
   return { name: c.name, architecture: c.class, comparisons: c.kind === 'trajectory' ? await compareTrajectory(c) : await compareOutputs(c, precision) }

@@ -106,6 +106,18 @@ describe('token-classification', () => {
     await expect(ner('a', { aggregationStrategy: 'mean' as never })).rejects.toThrow(/aggregationStrategy is "mean"/)
   })
 
+  test('a word begins as transformers tells it: by the mark of pieces, else behind a space', async () => {
+    const entities = async (tokenizer: Tokenizer, text: string) => (await (await pipeline('ner', { tokenizer, model: new Told({ id2label: { 0: 'O', 1: 'E-ORG' } },
+      rows => tensor(rows.map(row => row.map((_, i) => i === 1 ? [0, 3] : [1, 0])))) }))(text, { aggregationStrategy: 'first' })).map(({ entity, word }) => `${entity} ${word}`)
+    expect(await entities(bert(), 'playing.')).toEqual(['ORG playing'])   // the tag without its letter, the full stop for itself
+    const vocab = Object.fromEntries([...'abcdefghijklmnopqrstuvwxyz.'].map((letter, i) => [letter, i])), letters = Tokenizer.fromJSON({
+      version: '1.0', added_tokens: [], normalizer: null, pre_tokenizer: { type: 'Split', pattern: { Regex: ' ' }, behavior: 'Removed', invert: false }, decoder: null,
+      post_processor: null, model: { type: 'BPE', vocab, merges: [], unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, dropout: null },
+    })
+    expect(await entities(letters, 'ab. cd')).toEqual([])
+    expect(await entities(letters, 'a bc. cd')).toEqual(['ORG bc.'])   // its second token is the first of the second word
+  })
+
   test('reads a text that is longer than the model, once', async () => {
     const told = model(), ner = await pipeline('ner', { model: told, tokenizer: bert() }), text = 'in anna is in paris and bob '.repeat(12)
     const found = await ner(text, { aggregationStrategy: 'simple' })
@@ -160,8 +172,8 @@ describe('fill-mask', () => {
     expect(first!.score).toBeCloseTo(Math.exp(3) / (Math.exp(3) + Math.exp(2) + vocabulary.length - 2), 5)
     expect(second!.sequence).toBe('anna is in york.')
     const two = await fill(['a', 'b'].map(() => 'new [MASK] and [MASK]'), { topK: 1 })
-    expect(two.map(masks => masks.map(([filling]) => filling!.sequence))).toEqual([['new paris and', 'new and paris'], ['new paris and', 'new and paris']])
-    expect((await fill('in [MASK]', { targets: ['bob', 'york'] }))[0]!.map(({ tokenStr }) => tokenStr)).toEqual(['york', 'bob'])
+    expect(two.map(masks => masks.map(([filling]) => filling!.sequence))).toEqual([['[CLS] new paris and [MASK] [SEP]', '[CLS] new [MASK] and paris [SEP]'], ['[CLS] new paris and [MASK] [SEP]', '[CLS] new [MASK] and paris [SEP]']])
+    expect((await fill('in [MASK]', { targets: ['bob', 'york', 'bob'] }))[0]!.map(({ tokenStr }) => tokenStr)).toEqual(['york', 'bob'])
     await expect(fill('in paris')).rejects.toThrow(/no \[MASK\] in "in paris"/)
     await expect(fill('in [MASK]', { targets: ['tokyo'] })).rejects.toThrow(/"tokyo" is not a token/)
   })
