@@ -14,8 +14,6 @@ import type { Tensor } from '../tensor/tensor.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
-import { headClasses } from './decoderHeads.js'
-import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** GPT-2's configuration under the names of its `config.json`. */
 export interface GPT2Config {
@@ -171,18 +169,3 @@ export class GPT2 extends CausalLanguageModel {
   get decoder(): GPT2Model { return this.transformer }
   protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.wte.weight) }
 }
-
-const configuration = ({ config }: GPT2 | GPT2Model): PretrainedConfig => ({ ...config, n_ctx: config.n_positions })
-const causalMask = /(^|\.)attn\.(masked_)?bias$/   // which old files hold
-
-const layers = pretrainedClass({
-  architecture: 'GPT2Model', modelType: 'gpt2', task: 'base', prefix: 'transformer', Model: GPT2Model, config: configuration, ignored: causalMask,
-})
-
-export const gpt2Classes: readonly PretrainedClass[] = [
-  pretrainedClass({
-    architecture: 'GPT2LMHeadModel', modelType: 'gpt2', task: 'causal-lm', prefix: 'transformer', Model: GPT2, config: configuration, ignored: causalMask,
-    tied: model => model.lm_head ? {} : { 'lm_head.weight': 'transformer.wte.weight' },
-  }),
-  layers, ...headClasses(layers),
-]

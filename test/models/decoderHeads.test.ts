@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { backward } from '#lib/autograd/backward.js'
-import { ConfigError } from '#lib/errors.js'
+import { ConfigError, ShapeError } from '#lib/errors.js'
+import { generate } from '#lib/generate/generate.js'
 import { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from '#lib/models/decoderHeads.js'
-import { GPT2Model } from '#lib/models/gpt2.js'
+import { GPT2, GPT2Model } from '#lib/models/gpt2.js'
+import { GPT2DoubleHeads } from '#lib/models/gpt2DoubleHeads.js'
 import { pretrainedClasses } from '#lib/models/registry.js'
 import { tensor } from '#lib/tensor/create.js'
 import { manualSeed } from '#lib/tensor/random.js'
@@ -152,4 +154,64 @@ test('a head is for the layers that it was given', () => {
   expect(layers.activationCheckpointing).toBe(true)
   expect([model.vocabSize, model.maxPositions]).toEqual([23, 16])
   model.dispose()
+})
+
+describe('GPT-2 with two heads', () => {
+  const texts = [[[1, 2, 3, 4], [1, 2, 5, 6], [1, 2, 7, 0]]], [B, N, T] = [1, 3, 4]
+  const choices = () => tensor(texts.flat(2), [B, N, T], { dtype: 'int32' })
+
+  test('judges the last token of each text, or those that are named, and goes on with texts as GPT-2 does', async () => {
+    const model = make<GPT2DoubleHeads>('GPT2DoubleHeadsModel').eval()
+    const chosen = (tokens?: number[]) => scope(() => noGrad(() => values(model.choose({ ids: choices(), choiceTokens: tokens && tensor(tokens, [B, N], { dtype: 'int32' }) }).choiceLogits)))
+    const byHand = texts[0]!.map((text, n) => scope(() => noGrad(() => {
+      const x = rowsOf(model.decoder.forward(ids(text))), weight = values(model.multiple_choice_head.summary.weight), bias = values(model.multiple_choice_head.summary.bias!)[0]!
+      return [3, 3, 2].map(place => x[n === 2 ? place : 3]!.reduce((sum, value, c) => sum + value * weight[c]!, bias))
+    })))
+    close(chosen(), [byHand[0]![0]!, byHand[1]![0]!, byHand[2]![0]!])
+    close(chosen([3, 3, 2]), [byHand[0]![0]!, byHand[1]![0]!, byHand[2]![2]!])
+    expect(chosen()[2]).not.toBeCloseTo(chosen([3, 3, 2])[2]!, 3)
+
+    const plain = new GPT2({ ...small, tie_word_embeddings: true }).eval()
+    plain.loadStateDict(new Map([...plain.stateDict()].map(([name]) => { const p = model.stateDict().get(name)!; return [name, { shape: p.shape, data: p.dataSync() as Float32Array }] })))
+    expect(await generate(model, [1, 2, 3], { maxNewTokens: 8 })).toEqual(await generate(plain, [1, 2, 3], { maxNewTokens: 8 }))
+    for (const each of [model, plain]) each.dispose()
+  })
+
+  test('learns both, from one pass', () => {
+    const model = make<GPT2DoubleHeads>('GPT2DoubleHeadsModel', { summary_first_dropout: 0, embd_pdrop: 0, resid_pdrop: 0, attn_pdrop: 0 })
+    const { loss, choiceLoss } = model.choiceLosses({ ids: choices(), labels: choices(), choiceLabels: tensor([1], null, { dtype: 'int32' }) })
+    const logits = scope(() => noGrad(() => values(model.choose({ ids: choices() }).choiceLogits)))
+    expect(choiceLoss.itemSync()).toBeCloseTo(Math.log(logits.reduce((sum, value) => sum + Math.exp(value), 0)) - logits[1]!, 5)
+    expect(loss.itemSync()).toBeCloseTo(scope(() => model.loss({ ids: ids(...texts[0]!), labels: ids(...texts[0]!) }).itemSync()), 5)
+    backward(choiceLoss)
+    expect(values(model.multiple_choice_head.summary.weight.grad!).some(value => value !== 0)).toBe(true)
+    model.dispose()
+  })
+
+  test('is loaded and saved under the names of transformers; a head that a file lacks is drawn', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'warpweft-heads-'))
+    try {
+      const model = make<GPT2DoubleHeads>('GPT2DoubleHeadsModel'), plain = new GPT2(small)
+      await saveModel(join(folder, 'double'), model)
+      await saveModel(join(folder, 'plain'), plain)
+      expect(JSON.parse(readFileSync(join(folder, 'double', 'config.json'), 'utf8'))).toMatchObject({ architectures: ['GPT2DoubleHeadsModel'], model_type: 'gpt2' })
+      const again = await loadModel(join(folder, 'double')), fresh = await loadModel(join(folder, 'plain'), { task: 'multiple-choice' })
+      expect(again.model).toBeInstanceOf(GPT2DoubleHeads)
+      expect([...again.model.stateDict()].map(([name, p]) => [name, values(p as unknown as Tensor)])).toEqual([...model.stateDict()].map(([name, p]) => [name, values(p as unknown as Tensor)]))
+      expect(fresh.drawn.sort()).toEqual(['multiple_choice_head.summary.bias', 'multiple_choice_head.summary.weight'])
+      for (const each of [model, plain, again.model, fresh.model]) each.dispose()
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  test('says what does not fit', () => {
+    expect(() => make('GPT2DoubleHeadsModel', { summary_type: 'mean' })).toThrow(/summary_type is "mean".*expected "cls_index"/)
+    expect(() => make('GPT2DoubleHeadsModel', { summary_proj_to_labels: false })).toThrow(ConfigError)
+    const model = make<GPT2DoubleHeads>('GPT2DoubleHeadsModel')
+    expect(() => model.choose({ ids: ids([1, 2]) })).toThrow(/ids are \[1, 2\], expected \[B, N, T\]/)
+    expect(() => model.choose({ ids: choices(), choiceTokens: ids([1, 2]) })).toThrow(ShapeError)
+    expect(() => model.choose({ ids: choices(), attentionMask: ids([1, 1, 1, 1]) })).toThrow(/attentionMask is \[1, 4\], expected \[1, 3, 4\]/)
+    model.dispose()
+  })
 })

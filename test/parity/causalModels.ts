@@ -1,6 +1,7 @@
 import type { CausalLanguageModel } from '#lib/models/causalLanguageModel.js'
 import type { Decoder } from '#lib/models/decoder.js'
 import type { DecoderForQuestionAnswering, DecoderForSequenceClassification, DecoderForTokenClassification } from '#lib/models/decoderHeads.js'
+import type { GPT2DoubleHeads } from '#lib/models/gpt2DoubleHeads.js'
 import { answerLoss } from '#lib/models/labels.js'
 import type { Mixtral } from '#lib/models/mixtral.js'
 import type { QwenMixture } from '#lib/models/qwenMixture.js'
@@ -48,13 +49,23 @@ const answers: Run<DecoderForQuestionAnswering> = (c, model) => {
   return { start_logits: startLogits, end_logits: endLogits, loss: answerLoss({ startLogits, endLogits }, ids(c, 'start_positions'), ids(c, 'end_positions')) }
 }
 
+/** The next token and the choice among texts; transformers' training adds both losses. */
+const doubleHeads: Run<GPT2DoubleHeads> = (c, model) => {
+  const { shape, data } = c.inputs.get('labels')!, T = shape.at(-1)!
+  const inputs = { ids: ids(c, 'input_ids'), choiceTokens: c.inputs.has('mc_token_ids') ? ids(c, 'mc_token_ids') : undefined,
+    attentionMask: c.inputs.has('attention_mask') ? ids(c, 'attention_mask') : undefined }
+  const next = tensor(Int32Array.from(data as ArrayLike<number>, (_, i) => i % T === T - 1 ? -100 : data[i + 1]!), shape), { logits, choiceLogits } = model.choose(inputs)
+  const { loss, choiceLoss } = model.choiceLosses({ ...inputs, labels: next, choiceLabels: ids(c, 'mc_labels') })
+  return { logits, mc_logits: choiceLogits, lm_loss: loss, mc_loss: choiceLoss, loss: add(loss, choiceLoss) }
+}
+
 /** The layers of a family, and the heads that transformers gives it. */
 const family = (name: string) => ({
   [`${name}Model`]: layers, [`${name}ForSequenceClassification`]: sequence, [`${name}ForTokenClassification`]: tokens, [`${name}ForQuestionAnswering`]: answers,
 })
 
 export const causalModels: Readonly<Record<string, Run<never>>> = {
-  GPT2LMHeadModel: causal, LlamaForCausalLM: causal, MistralForCausalLM: causal, Qwen2ForCausalLM: causal, Qwen3ForCausalLM: causal,
+  GPT2LMHeadModel: causal, GPT2DoubleHeadsModel: doubleHeads, LlamaForCausalLM: causal, MistralForCausalLM: causal, Qwen2ForCausalLM: causal, Qwen3ForCausalLM: causal,
   ...family('GPT2'), ...family('Llama'), ...family('Mistral'), ...family('Qwen2'), ...family('Qwen3'),
   OPTForCausalLM: causal, GPTNeoXForCausalLM: causal, GPTJForCausalLM: causal, BloomForCausalLM: causal, FalconForCausalLM: causal,
   ...family('OPT'), ...family('GPTNeoX'), ...family('GPTJ'), ...family('Bloom'), ...family('Falcon'),

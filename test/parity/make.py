@@ -49,6 +49,8 @@ CASES = {
     "qwen2-windows": ("Qwen2ForCausalLM", dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)),
     "qwen3": ("Qwen3ForCausalLM", dict(head_dim=16)),
     "qwen3-biases-windows": ("Qwen3ForCausalLM", dict(head_dim=8, attention_bias=True, use_sliding_window=True, sliding_window=4, max_window_layers=0, tie_word_embeddings=True)),
+    "gpt2-double-heads": ("GPT2DoubleHeadsModel", dict(tie_word_embeddings=True, **GPT2)),
+    "gpt2-double-heads-untied": ("GPT2DoubleHeadsModel", dict(summary_activation="tanh", **GPT2), dict(mask=False)),
     "gemma-tied": ("GemmaForCausalLM", dict(head_dim=16, tie_word_embeddings=True, hidden_act="gelu")),
     "gemma-biases": ("GemmaForCausalLM", dict(head_dim=8, attention_bias=True, hidden_act="silu", num_key_value_heads=1, **rope("linear", factor=2.0))),
     "gemma-sequence": ("GemmaForSequenceClassification", dict(head_dim=8, num_labels=3), dict(mask=False)),
@@ -170,6 +172,13 @@ def inputs_of(kind, config, rows=3, mask=True, left=False):
     ids = torch.where(attention.bool(), torch.randint(2, SIZES["vocab_size"], (rows, T)), pad)
     inputs = {"input_ids": ids} | ({"attention_mask": attention} if mask else {})
     labels, L = ids, config.num_labels
+    left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
+    prompts = {"left.input_ids": torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), pad), "left.attention_mask": left_mask}
+    if kind.endswith("DoubleHeadsModel"):   # three texts, of which one is chosen, by their last tokens or those that are named
+        texts = {key: value[None].repeat(2, 1, 1) for key, value in inputs.items()}
+        texts["input_ids"][1] = torch.where(attention.bool(), torch.randint(2, SIZES["vocab_size"], (rows, T)), pad)
+        texts["labels"] = torch.where(attention.bool(), texts["input_ids"], -100)
+        return texts | ({"mc_token_ids": torch.tensor([lengths, lengths]) - 1} if mask else {}) | {"mc_labels": torch.tensor([2, 0])} | prompts
     if kind.endswith("QuestionAnswering"):   # the last answer lies behind the text, which does not count
         return inputs | {"start_positions": torch.tensor([3, 0, T + 4][:rows]), "end_positions": torch.tensor([8, 0, T + 9][:rows])}
     if kind.endswith("Model") and not kind.endswith("LMHeadModel"):
@@ -184,8 +193,7 @@ def inputs_of(kind, config, rows=3, mask=True, left=False):
     inputs["labels"] = torch.where(attention.bool(), labels, -100)
     if kind.endswith("TokenClassification") or getattr(config, "output_router_logits", False):   # with the latter transformers cannot generate from masked prompts
         return inputs
-    left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
-    return inputs | {"left.input_ids": torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), pad), "left.attention_mask": left_mask}
+    return inputs | prompts
 
 
 def make(folder, name):
@@ -205,14 +213,16 @@ def make(folder, name):
     inputs = inputs_of(kind, wide.config, **dict(*rest))
     given = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items() if not k.startswith("left.")}
     out = wide(**given)
-    expected = {k: out[k] for k in ("logits", "start_logits", "end_logits", "last_hidden_state", "loss", "aux_loss") if out.get(k) is not None}
+    expected = {k: out[k] for k in ("logits", "start_logits", "end_logits", "last_hidden_state", "loss", "aux_loss", "mc_logits", "mc_loss") if out.get(k) is not None}
     if "loss" in expected:
-        out.loss.backward()
+        if "mc_loss" in expected:
+            expected |= {"lm_loss": out.loss, "loss": out.loss + out.mc_loss}
+        expected["loss"].backward()
         stored = load_file(os.path.join(directory, "model.safetensors"))   # GPT-NeoX has another name for its output in files
         # Named as in the file: what transformers holds fused, such as the experts of a layer, is stored apart.
         gradients = revert_weight_conversion(wide, {path: p.grad for path, p in wide.named_parameters() if p.grad is not None})
         expected |= {f"grad.{path if path in stored else path.replace('lm_head', 'embed_out')}": gradient for path, gradient in gradients.items()}
-    chosen = list(generations()) if "left.input_ids" in inputs else []
+    chosen = [g for g in generations() if all(inputs[stored].dim() == 2 for stored in g["inputs"].values())] if "left.input_ids" in inputs else []
     # BLOOM's softmax is in float32 whatever the model is in, and there the mask of a float64 model is infinite: padding in front would be NaN.
     fresh = fresh.float() if "Bloom" in kind else fresh
     for g in chosen:
