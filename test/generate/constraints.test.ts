@@ -110,6 +110,24 @@ describe('JSON schemas', () => {
     ['maps', { type: 'object', additionalProperties: { type: 'integer' }, minProperties: 1 }, ['{"x":1}', '{"x":1, "y":-2}'], ['{}', '{"x":"1"}']],
     ['recursion, unrolled', { $ref: '#/$defs/tree', $defs: { tree: { properties: { v: { type: 'integer' }, next: { $ref: '#/$defs/tree' } }, required: ['v'] } } },
       ['{"v":1}', '{"v":1,"next":{"v":2,"next":{"v":3}}}'], ['{"v":1,"next":{}}', '{"v":1,"next":{"v":2,"next":{"v":3,"next":{"v":4}}}}']],
+    ['oneOf by type, by value and by a property that tells', { oneOf: [
+      { type: 'integer' }, { enum: ['a', 'b'] }, { type: 'object', properties: { kind: { const: 'dog' }, age: { type: 'integer' } }, required: ['kind', 'age'] },
+      { type: 'object', properties: { kind: { enum: ['cat', 'fish'] } }, required: ['kind'] }] },
+      ['3', '"b"', '{"kind":"dog","age":3}', '{"kind":"fish"}'], ['"c"', '{"kind":"dog"}', '{"kind":"cat","age":3}', '{"age":3}', '3.5']],
+    ['oneOf by what one needs and the other forbids', { properties: { a: { type: 'null' } }, oneOf: [{ required: ['a', 'b'], properties: { b: { type: 'null' } } }, { additionalProperties: false, properties: { a: {} } }] },
+      ['{"a":null,"b":null}', '{"a":null}', '{}'], ['{"b":null}']],
+    ['anyOf beside what all options share', { type: 'object', properties: { a: { type: 'integer' }, b: { type: 'boolean' } }, anyOf: [{ required: ['a'] }, { required: ['b'] }] },
+      ['{"a":1}', '{"b":true}', '{"a":1,"b":false}'], ['{}', '{"a":true}']],
+    ['allOf: bounds, types, properties and values of all parts', { allOf: [
+      { $ref: '#/$defs/named' }, { properties: { size: { type: 'number' }, name: { enum: ['x', 'toolong', 'y'] } }, required: ['size'] }, { properties: { size: { type: ['integer', 'null'], minimum: 2 } } },
+      { properties: { size: { maximum: 4, type: 'integer' } } }], $defs: { named: { type: 'object', properties: { name: { type: 'string', maxLength: 3 } }, required: ['name'] } } },
+      ['{"name":"x","size":2}', '{"name":"y","size":4}'], ['{"name":"toolong","size":2}', '{"name":"x","size":1}', '{"name":"x","size":5}', '{"name":"x","size":null}', '{"name":"x"}', '{"size":2}']],
+    ['a reference with more beside it', { $ref: '#/$defs/list', minItems: 2, title: 'pairs', $defs: { list: { type: 'array', items: { type: 'integer' }, minItems: 1, maxItems: 2 } } }, ['[1,2]'], ['[1]', '[1,2,3]', '[]']],
+    ['what no part allows', { anyOf: [{ allOf: [{ type: 'string' }, { type: 'null' }] }, { allOf: [{ const: 1 }, { enum: [2, 3] }] }, { allOf: [{ enum: [2, 3, 4] }, { enum: [4, 3] }, { type: 'integer', maximum: 3 }] }] }, ['3'], ['1', '2', '4', 'null']],
+    ['closed objects joined', { allOf: [{ properties: { a: { type: 'null' }, b: { type: 'null' } }, additionalProperties: false }, { properties: { b: {}, c: {} } }] }, ['{"a":null,"b":null}', '{}'], ['{"c":1}', '{"b":1}']],
+    ['values of a type, among others', { enum: [1, 'a', null, 2.5, 'abc'], type: ['string', 'number'], maxLength: 2 }, ['1', '"a"', '2.5'], ['null', '"abc"']],
+    ['trees of two kinds', { $ref: '#/$defs/node', $defs: { node: { oneOf: [{ type: 'integer' }, { type: 'object', properties: { op: { enum: ['+', '*'] }, left: { $ref: '#/$defs/node' } }, required: ['op', 'left'] }] } } },
+      ['1', '{"op":"+","left":2}', '{"op":"+","left":{"op":"*","left":3}}'], ['{"op":"+"}', '{"op":"-","left":1}']],
   ])('%s', (_, schema, valid, invalid) => {
     const automaton = new Automaton(jsonSchema(schema, options))
     for (const text of valid) expect([text, accepts(automaton, text)]).toEqual([text, true])
@@ -130,10 +148,15 @@ describe('JSON schemas', () => {
     fc.assert(fc.property(value, ({ name, age, tags }) => fits(JSON.stringify({ name, age, tags }))))
   })
   test.each<[unknown, RegExp]>([
-    [{ type: 'object', patternProperties: {} }, /#: patternProperties is not supported beside type/], [{ oneOf: [{}] }, /oneOf is not supported/], [{ not: {} }, /not is/], [{ type: 'text' }, /expected one of object/],
+    [{ type: 'object', patternProperties: {} }, /#: patternProperties is not supported beside type/], [{ oneOf: [{ type: 'integer' }, { type: 'number' }] }, /#\/oneOf: options 0 and 1 may hold at once.*Use anyOf/], [{ not: {} }, /not is/], [{ type: 'text' }, /expected one of object/],
     [{ properties: { a: { type: 'array', uniqueItems: true } } }, /#\/properties\/a: uniqueItems/], [{ type: 'number', minimum: 1 }, /minimum/], [{ type: 'string', format: 'iri' }, /known are date/],
     [{ type: 'string', pattern: 'a(?=b)' }, /#\/pattern: .*looking/], [{ $ref: 'other.json' }, /\$ref/], [{ $ref: '#/$defs/x' }, /not there/], [{ required: ['x'], properties: { y: {} } }, /"x" is not among/],
-    [{ type: 'integer', minimum: 0.5 }, /whole number/], [3, /expected a schema/], [{ allOf: [{}, {}] }, /allOf: of several/], [{ minLength: 1, minItems: 2 }, /type is missing/],
+    [{ type: 'integer', minimum: 0.5 }, /whole number/], [3, /expected a schema/], [{ allOf: [{ type: 'string', pattern: 'a' }, { pattern: 'b' }] }, /#\/?.*pattern in two parts/], [{ $ref: '#name' }, /\$ref is "#name", expected a place/],
+    [{ allOf: [{ type: 'string', pattern: 'a' }, { minLength: 3 }] }, /only one of pattern, format, and minLength/], [{ enum: [{ a: 1 }], required: ['a'] }, /\{"a":1\} among the values beside required/],
+    [{ oneOf: [{ properties: { a: {} }, required: ['a'] }, { properties: { b: {} }, required: ['b'] }] }, /options 0 and 1 may hold/], [{ anyOf: [] }, /#\/anyOf: is \[\], expected a list/],
+    [{ allOf: [{ properties: { a: {} } }, { additionalProperties: { type: 'null' } }] }, /additionalProperties with a schema/], [{ if: {}, then: {} }, /if, then are not supported/],
+    [{ allOf: Array.from({ length: 9 }, () => ({ anyOf: [{ minimum: 1 }, { maximum: 2 }] })), type: 'integer' }, /512 alternatives, more than 256/],
+    [{ allOf: [{ prefixItems: [{}] }, { items: { type: 'null' } }] }, /items and prefixItems in two parts/], [{ type: 'string', enum: [] }, /#\/enum: is \[\]/], [{ const: 1, type: 'int' }, /type is "int"/], [{ minLength: 1, minItems: 2 }, /type is missing/],
   ])('%j is refused by name and place', (schema, message) => {
     expect(() => jsonSchema(schema)).toThrow(ConfigError)
     expect(() => jsonSchema(schema)).toThrow(message)

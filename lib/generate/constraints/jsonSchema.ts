@@ -1,9 +1,10 @@
-import { ConfigError } from '../../errors.js'
+import { Automaton } from './automaton.js'
 import {
   character, choice, difference, emptyText, everyCharacter, intersection, literal, noText, optional, repetition, sequence, type CodePoints, type Language,
 } from './language.js'
 import { integersBetween } from './integers.js'
 import { containing, regularExpression } from './regularExpression.js'
+import { type Alternative, annotations, fail, keywords, list, type Schema, SchemaAlternatives, types, valuesOf } from './schemaAlternatives.js'
 
 export interface JsonSchemaOptions {
   /** Between the parts of the text: a regular expression. Default ' ?', nothing or a space. */
@@ -12,20 +13,10 @@ export interface JsonSchemaOptions {
   maxDepth?: number | undefined
 }
 
-type Schema = Readonly<Record<string, unknown>>
-
-/** Keywords that say something about the schema, not about values. */
-const annotations = new Set(['$schema', '$id', '$comment', '$defs', 'definitions', 'title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly'])
-const keywords: Readonly<Record<string, readonly string[]>> = {
-  object: ['properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
-  array: ['items', 'prefixItems', 'minItems', 'maxItems'], string: ['minLength', 'maxLength', 'pattern', 'format'],
-  integer: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'], number: [], boolean: [], null: [],
-}
-const types = Object.keys(keywords)
-
 /**
  * The JSON texts that a schema validates, as far as an automaton can tell: properties in the order of the schema, the optional ones there or not, and no others
- * unless `additionalProperties` describes them. Recursion is unrolled as deeply as `maxDepth` says.
+ * unless `additionalProperties` describes them. Recursion is unrolled as deeply as `maxDepth` says; parts that hold at once (`allOf`, `$ref` and what stands beside it)
+ * are joined keyword by keyword.
  * @throws ConfigError that names keywords that are not supported, and where they stand
  * @see https://json-schema.org/draft/2020-12
  */
@@ -34,38 +25,21 @@ export function jsonSchema(schema: unknown, { whitespace = ' ?', maxDepth = 4 }:
 }
 
 class Reader {
-  constructor(private readonly root: unknown, private readonly space: Language, private readonly maxDepth: number) {}
+  private readonly alternatives: SchemaAlternatives
+
+  constructor(root: unknown, private readonly space: Language, private readonly maxDepth: number) { this.alternatives = new SchemaAlternatives(root, maxDepth) }
 
   /** @param within how often each reference is being followed */
   read(schema: unknown, path: string, within: ReadonlyMap<string, number>): Language {
-    if (schema === true) return this.anyValue(this.maxDepth)
-    if (schema === false) return noText
-    if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return fail(path, `is ${JSON.stringify(schema)}, expected a schema`)
-    const s = schema as Schema, only = (...names: readonly string[]): void => {
+    return choice(...this.alternatives.of(schema, path, within).map(alternative => this.alternative(alternative)))
+  }
+
+  private alternative({ schema: s, path, within }: Alternative): Language {
+    const only = (...names: readonly string[]): void => {
       const others = Object.keys(s).filter(key => !annotations.has(key) && !names.includes(key))
       if (others.length > 0) fail(path, `${others.join(', ')} ${others.length > 1 ? 'are' : 'is'} not supported${names.length > 1 ? ` beside ${names[0]!}` : ''}`)
     }
-    if ('$ref' in s) {
-      only('$ref')
-      return this.reference(s['$ref'], path, within)
-    }
-    if ('const' in s) {
-      only('const', 'type')
-      return literal(JSON.stringify(s['const']))
-    }
-    if ('enum' in s) {
-      only('enum', 'type')
-      return choice(...list(s['enum'], `${path}/enum`).map(value => literal(JSON.stringify(value))))
-    }
-    if ('anyOf' in s) {
-      only('anyOf')
-      return choice(...list(s['anyOf'], `${path}/anyOf`).map((option, i) => this.read(option, `${path}/anyOf/${i}`, within)))
-    }
-    if ('allOf' in s) {
-      only('allOf')
-      const all = list(s['allOf'], `${path}/allOf`)
-      return all.length === 1 ? this.read(all[0], `${path}/allOf/0`, within) : fail(`${path}/allOf`, 'of several schemas is not supported')
-    }
+    if ('const' in s || 'enum' in s) return this.values(s, path, within)
     const given = s['type'] ?? this.impliedType(s, path)
     if (given === undefined) {
       only()
@@ -75,6 +49,18 @@ class Reader {
     for (const type of named) if (!types.includes(type as string)) fail(path, `type is ${JSON.stringify(type)}, expected one of ${types.join(', ')}`)
     only('type', ...named.flatMap(type => keywords[type as string]!))
     return choice(...named.map(type => this.ofType(type as string, s, path, within)))
+  }
+
+  /** Those of the listed values that fit the rest of the schema. */
+  private values(s: Schema, path: string, within: ReadonlyMap<string, number>): Language {
+    if ('enum' in s) list(s['enum'], `${path}/enum`)
+    if (s['type'] !== undefined) for (const type of [s['type']].flat()) if (!types.includes(type as string)) fail(path, `type is ${JSON.stringify(type)}, expected one of ${types.join(', ')}`)
+    const listed = valuesOf(s)!, { const: _, enum: __, ...rest } = s
+    if (Object.keys(rest).every(key => key === 'type' || annotations.has(key))) return choice(...listed.map(value => literal(JSON.stringify(value))))
+    const composed = listed.find(value => typeof value === 'object' && value !== null)
+    if (composed !== undefined) return fail(path, `${JSON.stringify(composed)} among the values beside ${Object.keys(rest).filter(key => !annotations.has(key)).join(', ')} is not supported`)
+    const fitting = matcher(this.alternative({ schema: rest, path, within }))
+    return choice(...listed.map(value => JSON.stringify(value)).filter(fitting).map(literal))
   }
 
   private impliedType(s: Schema, path: string): string | undefined {
@@ -92,18 +78,6 @@ class Reader {
       case 'boolean': return boolean
       default: return literal('null')
     }
-  }
-
-  private reference(to: unknown, path: string, within: ReadonlyMap<string, number>): Language {
-    if (typeof to !== 'string' || !to.startsWith('#')) return fail(path, `$ref is ${JSON.stringify(to)}, expected a place in this schema, such as #/$defs/name`)
-    const times = within.get(to) ?? 0
-    if (times > this.maxDepth) return noText
-    let found: unknown = this.root
-    for (const name of to.split('/').slice(1)) {
-      const key = decodeURIComponent(name).replaceAll('~1', '/').replaceAll('~0', '~')
-      found = typeof found === 'object' && found !== null && Object.hasOwn(found, key) ? (found as Schema)[key] : fail(path, `$ref leads to ${to}, which is not there`)
-    }
-    return this.read(found, to, new Map(within).set(to, times + 1))
   }
 
   private object(s: Schema, path: string, within: ReadonlyMap<string, number>): Language {
@@ -235,8 +209,14 @@ function bounds(s: Schema, of: 'Items' | 'Length' | 'Properties', path: string):
   return [least ?? 0, most ?? Infinity]
 }
 
-const list = (value: unknown, path: string): readonly unknown[] => Array.isArray(value) && value.length > 0 ? value as unknown[] : fail(path, `is ${JSON.stringify(value)}, expected a list`)
+const encoder = new TextEncoder()
 
-function fail(path: string, what: string): never {
-  throw new ConfigError(`JSON schema, ${path}: ${what}`)
+/** Whether texts are of the language. */
+function matcher(language: Language): (text: string) => boolean {
+  const automaton = new Automaton(language)
+  return text => {
+    let state = automaton.start
+    for (const byte of encoder.encode(text)) if ((state = automaton.next(state, byte)) < 0) return false
+    return automaton.accepts(state)
+  }
 }
