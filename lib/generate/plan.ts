@@ -109,7 +109,7 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
 }
 
 /** @returns whether the options ask for guesses @throws ConfigError for what does not go with them */
-function requireSpeculation({ vocabSize }: GenerativeModel, { texts }: GenerationPrompt, options: GenerationOptions): boolean {
+function requireSpeculation({ vocabSize, sourceVocabSize, isEncoderDecoder }: GenerativeModel, { texts, source }: GenerationPrompt, options: GenerationOptions): boolean {
   const { assistantModel, promptLookupNumTokens, numAssistantTokens = 20, numAssistantTokensSchedule: schedule = 'constant', maxMatchingNgramSize = 2, assistantConfidenceThreshold = 0.4 } = options
   requireOption(isCount(numAssistantTokens) && numAssistantTokens > 0, 'numAssistantTokens', 'a whole number > 0', numAssistantTokens)
   requireOption(['constant', 'heuristic', 'heuristic_transient'].includes(schedule), 'numAssistantTokensSchedule', "'constant' or 'heuristic'", schedule)
@@ -120,8 +120,13 @@ function requireSpeculation({ vocabSize }: GenerativeModel, { texts }: Generatio
   const name = assistantModel ? 'assistantModel' : 'promptLookupNumTokens'
   if (assistantModel && promptLookupNumTokens !== undefined) throw new ConfigError('assistantModel and promptLookupNumTokens both guess: give one of them.')
   if ((options.numBeams ?? 1) > 1 || (options.numReturnSequences ?? 1) > 1 || texts.length > 1) throw new ConfigError(`${name} is for one prompt and one sequence, without beams.`)
-  if (assistantModel && assistantModel.vocabSize !== vocabSize)
-    throw new ConfigError(`assistantModel has a vocabulary of ${assistantModel.vocabSize}, the model one of ${vocabSize}. It has to have the same tokenizer.`)
+  if (!assistantModel) return true
+  const kind = (encodes: boolean): string => encodes ? 'has an encoder' : 'has no encoder'
+  if (assistantModel.isEncoderDecoder !== isEncoderDecoder) throw new ConfigError(`assistantModel ${kind(assistantModel.isEncoderDecoder)}, the model ${kind(isEncoderDecoder)}: what they read differs. Use a smaller model of the same kind.`)
+  for (const [its, own] of [[assistantModel.vocabSize, vocabSize], [assistantModel.sourceVocabSize ?? assistantModel.vocabSize, sourceVocabSize ?? vocabSize]] as const)
+    if (its !== own) throw new ConfigError(`assistantModel has a vocabulary of ${its}, the model one of ${own}. It has to have the same tokenizer.`)
+  if (source && source.width > assistantModel.maxPositions)
+    throw new ConfigError(`the source has ${source.width} tokens, and assistantModel positions for ${assistantModel.maxPositions}. Use another one, or promptLookupNumTokens.`)
   return true
 }
 

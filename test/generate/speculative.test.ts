@@ -4,8 +4,10 @@ import { generate } from '#lib/generate/generate.js'
 import { generateStream } from '#lib/generate/generateStream.js'
 import type { GenerationOptions } from '#lib/generate/options.js'
 import { PromptCache } from '#lib/generate/promptCache.js'
+import { BartForConditionalGeneration } from '#lib/models/bart.js'
 import { GPT2 } from '#lib/models/gpt2.js'
 import { Llama } from '#lib/models/llama.js'
+import { T5ForConditionalGeneration } from '#lib/models/t5.js'
 import { Transformer } from '#lib/models/transformer.js'
 import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
@@ -81,6 +83,51 @@ describe('greedy', () => {
     }
     expect([memory().tensors <= before.tensors, memory().bytes <= before.bytes]).toEqual([true, true])   // the collector may take what others left
     for (const model of [llama, mistral, small, translator]) model.dispose()
+  })
+})
+
+describe('models with an encoder', () => {
+  const bartSizes = { vocab_size: 31, d_model: 32, encoder_layers: 1, decoder_layers: 2, encoder_attention_heads: 2, decoder_attention_heads: 2, encoder_ffn_dim: 48, decoder_ffn_dim: 48,
+    max_position_embeddings: 64, init_std: 0.3, pad_token_id: 1, bos_token_id: 0, eos_token_id: 2, decoder_start_token_id: 2 }
+  const t5Sizes = { vocab_size: 31, d_model: 32, d_kv: 16, d_ff: 48, num_layers: 2, num_heads: 2, initializer_factor: 3, pad_token_id: 0, eos_token_id: 1, decoder_start_token_id: 0 }
+  const bart = (options: object = {}) => new BartForConditionalGeneration({ ...bartSizes, ...options }).eval(), t5 = (options: object = {}) => new T5ForConditionalGeneration({ ...t5Sizes, ...options }).eval()
+  const families: [string, () => { model: BartForConditionalGeneration | T5ForConditionalGeneration, small: BartForConditionalGeneration | T5ForConditionalGeneration, start: number }][] = [
+    ['BART', () => ({ model: bart(), small: bart({ decoder_layers: 1, d_model: 16 }), start: 2 })], ['T5', () => ({ model: t5(), small: t5({ num_layers: 1, d_model: 16 }), start: 0 })],
+    ['T5 1.1', () => ({ model: t5({ feed_forward_proj: 'gated-gelu', tie_word_embeddings: false }), small: t5({ num_layers: 1 }), start: 0 })],
+  ]
+  test.each(families)('%s: the tokens of ordinary generation, from every draft', async (_, make) => {
+    manualSeed(5)
+    const { model, small, start } = make()
+    let accepted = 0, rejected = 0, lookedUp = 0
+    for (const [inputs, options] of [
+      [{ inputIds: [[5, 9, 2, 7, 3]] }, {}], [{ inputIds: [[5, 9, 2, 7, 3, 1, 1]], attentionMask: [[1, 1, 1, 1, 1, 0, 0]] }, { repetitionPenalty: 1.2 }],
+      [{ inputIds: [[8, 8, 4]], decoderInputIds: [[start, 4, 6, 4]] }, { encoderNoRepeatNgramSize: 2, forcedEosTokenId: 7, minNewTokens: 4 }], [{ inputIds: [[12, 13, 14, 15]] }, { eosTokenId: [3, 11], noRepeatNgramSize: 3 }],
+    ] as const) {
+      const all: GenerationOptions = { decoderStartTokenId: start, maxNewTokens: 24, logprobs: true, ...options } as GenerationOptions
+      const { logprobs: expected, ...plain } = await generate(model, inputs as never, all)
+      for (const draft of [{ promptLookupNumTokens: 4 }, { promptLookupNumTokens: 3, maxMatchingNgramSize: 1 }, { assistantModel: model, numAssistantTokens: 5, assistantConfidenceThreshold: 0 },
+        { assistantModel: small, numAssistantTokens: 3, assistantConfidenceThreshold: 0 }] as GenerationOptions[]) {
+        const { speculation, logprobs, ...found } = await generate(model, inputs as never, { ...all, ...draft })
+        expect(found).toEqual(plain)
+        logprobs![0]!.forEach((value, i) => { expect(value).toBeCloseTo(expected![0]![i]!, 4) })
+        if (draft.assistantModel === model) expect(speculation!.accepted).toBe(speculation!.drafted)
+        if (draft.promptLookupNumTokens !== undefined) lookedUp += speculation!.drafted
+        accepted += speculation!.accepted
+        rejected += speculation!.drafted - speculation!.accepted
+      }
+    }
+    expect([accepted > 0, rejected > 0, lookedUp > 0]).toEqual([true, true, true])   // both ways were gone, by both kinds of draft
+    for (const each of [model, small]) each.dispose()
+  })
+
+  test('a draft model that cannot read the source is refused', async () => {
+    manualSeed(6)
+    const model = bart(), decoder = new GPT2({ vocab_size: 31, n_positions: 64, n_embd: 16, n_layer: 1, n_head: 2 }).eval(), short = bart({ max_position_embeddings: 8 })
+    const all = { maxNewTokens: 4, decoderStartTokenId: 2 }, source = [[5, 9, 2, 7, 3, 4, 4, 4, 4, 2]]
+    await expect(generate(model, source, { ...all, assistantModel: decoder })).rejects.toThrow(/assistantModel has no encoder, the model has an encoder/)
+    await expect(generate(decoder, [[5, 9]], { maxNewTokens: 4, assistantModel: model })).rejects.toThrow(/assistantModel has an encoder, the model has no encoder.*the same kind/)
+    await expect(generate(model, source, { ...all, assistantModel: short })).rejects.toThrow(/the source has 10 tokens, and assistantModel positions for 8/)
+    for (const each of [model, decoder, short]) each.dispose()
   })
 })
 
