@@ -67,4 +67,13 @@ WW_DEVICE float sigmoid(float x) { return sigmoidPair(x).s; }
 WW_DEVICE float maximum(float a, float b) { return a != a || a > b ? a : b; }
 WW_DEVICE float minimum(float a, float b) { return a != a || a < b ? a : b; }
 
+// The larger one, in one instruction; of a number and a NaN the number.
+WW_DEVICE float larger(float a, float b) {
+#ifdef WARPWEFT_SIMT
+  return std::fmax(a, b);
+#else
+  return ::fmaxf(a, b);
+#endif
+}
+
 }  // namespace warpweft::cuda

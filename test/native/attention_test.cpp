@@ -24,10 +24,14 @@ void gapsUntouched(const std::string& what, const Tensor& t) {
     if (!used[i] && bits[i] != char(0xFF)) { expect(false, "%s: wrote between its elements", what.c_str()); return; }
 }
 
-// A few roundings of float32 sums, and one rounding to the storage type. `terms` is the size of what was added up, of which much may have cancelled.
-void agrees(const std::string& what, const Tensor& got, const std::vector<double>& expected, double terms = 0) {
-  close(what, got, expected, roundingOf(got.dtype()) * 1.01 + 2e-6, 2e-6 * std::fmax(terms, largest(expected)) + 1e-9);
+// A few roundings of float32 sums, and one rounding to the storage type. `terms` is the size of what was added up, of which much may have cancelled. ofFactors: the
+// result is a product with P or dS, which tensor cores take in the storage type.
+void agrees(const std::string& what, const Tensor& got, const std::vector<double>& expected, double terms = 0, bool ofFactors = false) {
+  const double rounding = roundingOf(got.dtype());
+  close(what, got, expected, rounding * 1.01 + 2e-6, 2e-6 * std::fmax(terms, largest(expected)) + 1e-9 + (kRoundsFactors && ofFactors && got.dtype() != DType::f32 ? rounding * terms : 0));
 }
+// The size of the terms of y: probabilities that add up to 1, times values.
+double termsOfY(const Problem& p) { return largest(p.V) / (1 - p.c.dropout); }
 
 void verify(const Case& c) {
   Problem p(c);
@@ -44,7 +48,7 @@ void verify(const Case& c) {
     TestContext one(1), three(3);
     one.run(forwards[n], p.forward());
     p.reference();
-    agrees(name + "y", p.y, p.expectedY);
+    agrees(name + "y", p.y, p.expectedY, c.dtype == DType::f32 ? 0 : termsOfY(p), true);
     agrees(name + "lse", p.lse, p.expectedLse);
     const std::string y = p.y.bits(), lse = p.lse.bits();
     three.run(forwards[n], p.forward());
@@ -67,7 +71,7 @@ void verify(const Case& c) {
         bits[g] = grads[g]->bits();
         std::vector<double> want = *expected[g];
         for (size_t i = 0; i < before[g].size(); i++) want[i] += before[g][i];
-        agrees(name + names[g], *grads[g], want, p.terms[g]);
+        agrees(name + names[g], *grads[g], want, p.terms[g], g < 3);
         if (!c.accumulate) gapsUntouched(name + names[g], *grads[g]);
       }
     }
@@ -174,6 +178,23 @@ void spans() {
   verify(c);
   c.window = 0; c.padding = Padding::trailing; c.dropout = 0.1; c.accumulate = false;
   verify(c);
+}
+
+// Every width that a device has a kernel for, with every option somewhere.
+void widths() {
+  int n = 0;
+  for (const DType t : {DType::f32, DType::bf16, DType::f16})
+    for (const int64_t D : {24, 32, 64, 96, 128, 200, 256}) {
+      Case c;
+      c.dtype = t; c.D = D; c.Tq = 83; c.Tk = 101; c.H = 2; c.G = 1 + n % 2; c.fused = n % 2;
+      c.causal = n % 2 == 0; c.window = n % 3 == 1 ? 40 : 0; c.softcap = n % 3 == 2 ? 2 : 0;
+      c.dropout = n % 4 < 2 ? 0.2 : 0;
+      c.bias = n % 5 == 1 ? Bias::full : n % 5 == 2 ? Bias::perHead : n % 5 == 3 ? Bias::scalarRow : Bias::none;
+      c.biasType = n % 2 ? DType::f32 : t;
+      c.padding = n % 5 == 4 ? Padding::holes : n % 5 == 3 ? Padding::trailing : Padding::none;
+      verify(c);
+      n++;
+    }
 }
 
 void emptySizes() {
@@ -342,6 +363,7 @@ int main() {
   packed();
   decoding();
   spans();
+  widths();
   sizesAndOptions();
   return report("attention");
 }

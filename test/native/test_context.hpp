@@ -39,6 +39,8 @@ namespace warpweft::test {
 
 struct Kernel { const char* isa; const Entry* entry; };
 
+inline constexpr bool kRoundsFactors = false;   // probabilities and such are kept in float32 whatever the dtype
+
 inline std::vector<Kernel> available(std::initializer_list<const Entry*> entries) {
   static constexpr const char* names[] = {"baseline", "avx2", "avx512"};
   std::vector<Kernel> kernels;

@@ -10,6 +10,8 @@ namespace warpweft::test {
 
 struct Kernel { const char* isa; const cuda::Entry* entry; };
 
+inline constexpr bool kRoundsFactors = true;   // tensor cores take probabilities and such in the dtype of the op
+
 class TestContext {
  public:
   explicit TestContext(int threads = 1) : threads_(threads) {}

@@ -366,12 +366,35 @@ void testMath() {
   }
 }
 
+__global__ void extremes(const float* x, float* y) {
+  const unsigned i = threadIdx.x;
+  y[3 * i] = maximum(x[2 * i], x[2 * i + 1]);
+  y[3 * i + 1] = minimum(x[2 * i], x[2 * i + 1]);
+  y[3 * i + 2] = larger(x[2 * i], x[2 * i + 1]);
+}
+
+// maximum and minimum let NaN through, larger lets the number through.
+void testExtremes() {
+  const float pairs[6][2] = {{1, 2}, {2, 1}, {-INFINITY, -3}, {NAN, 4}, {5, NAN}, {NAN, NAN}};
+  Buffer<float> x(12), y(18);
+  for (size_t i = 0; i < 12; i++) x[i] = pairs[i / 2][i % 2];
+  run<extremes>(1, 6, 0, x.data(), y.data());
+  const auto same = [](float a, float b) { return std::isnan(b) ? std::isnan(a) : a == b; };
+  for (size_t i = 0; i < 6; i++) {
+    const float a = pairs[i][0], b = pairs[i][1];
+    const bool none = std::isnan(a) || std::isnan(b);
+    expect(same(y[3 * i], none ? NAN : std::fmax(a, b)) && same(y[3 * i + 1], none ? NAN : std::fmin(a, b)), "maximum, minimum of pair %zu", i);
+    expect(same(y[3 * i + 2], std::fmax(a, b)), "larger of pair %zu: %g", i, static_cast<double>(y[3 * i + 2]));
+  }
+}
+
 }  // namespace
 
 int main() {
   inEveryOrder([] {
     testConversions();
     testMath();
+    testExtremes();
     testShuffles();
     testMasks();
     testReductions<32>();
