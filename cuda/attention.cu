@@ -225,11 +225,14 @@ void run(const Attention& a, Context& context) {
     const int rows = plan.warps * 16 * Tiles::kRowTiles;
     ForwardArguments<T> arguments{p, Heads<const T>::of(a.q), Heads<const T>::of(a.k), Heads<const T>::of(a.v), Heads<T>::of(a.y), lse,
                                   inGroups<T>(a.q, kVector<T>) && inGroups<T>(a.k, kVector<T>) && inGroups<T>(a.v, kVector<T>), inGroups<T>(a.y, 2), plan.fold,
-                                  static_cast<int>(p.queryOffsets ? p.blocks(p.queries, rows) : p.batch * ceilDiv(plan.rows, rows)), plan.splits, plan.span, static_cast<float*>(context.workspace())};
+                                  static_cast<int>(p.queryOffsets ? p.blocks(p.queries, rows) : p.batch * ceilDiv(plan.rows, rows)), plan.splits, plan.span,
+                                  static_cast<float*>(context.workspace())};
     if (arguments.blocks == 0) return;
     constexpr int S = kStride<T, kWidth>;
-    const size_t shared = static_cast<size_t>(rows + 2 * Tiles::kKeys) * S * sizeof(T) + static_cast<size_t>(plan.warps * kExchange<T, Tiles::kRowTiles, Tiles::kKeys>) * sizeof(float);
-    launch<attentionForward<T, kWidth>>(context.stream(), blocksFor(static_cast<int64_t>(arguments.blocks) * (p.heads / plan.fold) * plan.splits, 1), static_cast<unsigned>(plan.warps) * kWarp, shared, arguments);
+    const size_t shared = static_cast<size_t>(rows + 2 * Tiles::kKeys) * S * sizeof(T) +
+                          static_cast<size_t>(plan.warps * kExchange<T, Tiles::kRowTiles, Tiles::kKeys>) * sizeof(float);
+    const dim3 grid = blocksFor(static_cast<int64_t>(arguments.blocks) * (p.heads / plan.fold) * plan.splits, 1);
+    launch<attentionForward<T, kWidth>>(context.stream(), grid, static_cast<unsigned>(plan.warps) * kWarp, shared, arguments);
     if (plan.splits > 1) launch<combineParts<T>>(context.stream(), blocksFor(plan.units * plan.rows, 1), kCombineThreads, 0, arguments);
   });
 }

@@ -20,8 +20,9 @@ constexpr unsigned kDeltaThreads = 256;
 // A warp a row. Queries that see no key get an infinite base: all their probabilities are then zeros.
 template <class T> __global__ void __launch_bounds__(kDeltaThreads) attentionDelta(BackwardArguments<T> a, const float* lse) {
   const Problem& p = a.p;
-  const unsigned n = blockIdx.x * (kDeltaThreads / kWarp) + warpOfBlock(), position = n / static_cast<unsigned>(p.heads);
-  const int head = static_cast<int>(n % static_cast<unsigned>(p.heads)), batch = static_cast<int>(position / static_cast<unsigned>(p.queries)), query = static_cast<int>(position % static_cast<unsigned>(p.queries));
+  const unsigned heads = static_cast<unsigned>(p.heads), queries = static_cast<unsigned>(p.queries);
+  const unsigned n = blockIdx.x * (kDeltaThreads / kWarp) + warpOfBlock(), position = n / heads;
+  const int head = static_cast<int>(n % heads), batch = static_cast<int>(position / queries), query = static_cast<int>(position % queries);
   if (batch >= p.batch) return;
   const T *dy = a.dy.at(batch, query, head), *y = a.y.at(batch, query, head);
   float sum = 0;

@@ -9,7 +9,8 @@ namespace {   // kernels that are no templates: each file has its own
 constexpr unsigned kCheckThreads = 256;
 
 // broken = whether an offset falls or leaves [0, size]. One block.
-__global__ void __launch_bounds__(kCheckThreads) checkOffsets(const int32_t* queryOffsets, const int32_t* keyOffsets, int count, int queries, int keys, uint32_t* broken, FaultWord* word) {
+__global__ void __launch_bounds__(kCheckThreads) checkOffsets(const int32_t* queryOffsets, const int32_t* keyOffsets, int count, int queries, int keys, uint32_t* broken,
+                                                              FaultWord* word) {
   WW_SHARED(uint32_t, any, [1]);
   if (threadIdx.x == 0) any[0] = 0;
   barrier();

@@ -178,7 +178,8 @@ struct Problem {
   WW_DEVICE DropTiles dropTilesOf(const Sequence& s, int head) const {
     if (!dropout) return {};
     const int columns = (keys + 15) / 16;
-    return {true, dropout.read(), (static_cast<uint64_t>(s.number) * static_cast<uint64_t>(heads) + static_cast<uint64_t>(head)) * static_cast<uint64_t>((queries + 15) / 16) * static_cast<uint64_t>(columns), columns};
+    const uint64_t tiles = static_cast<uint64_t>((queries + 15) / 16) * static_cast<uint64_t>(columns);
+    return {true, dropout.read(), (static_cast<uint64_t>(s.number) * static_cast<uint64_t>(heads) + static_cast<uint64_t>(head)) * tiles, columns};
   }
 };
 
@@ -190,7 +191,8 @@ template <class Op> void demandSupported(const Op& a) {
     throw Unsupported(std::string(Op::name) + ": " + what + " of " + std::to_string(size) + " is not supported on this device, expected at most " + expected +
                       "; run it on the CPU, or on fewer of them at a time");
   };
-  if (a.q.sizes[3] > kWidest) throw Unsupported(std::string(Op::name) + ": q has heads " + std::to_string(a.q.sizes[3]) + " wide, expected at most 256 on this device; run this on the CPU");
+  if (a.q.sizes[3] > kWidest)
+    throw Unsupported(std::string(Op::name) + ": q has heads " + std::to_string(a.q.sizes[3]) + " wide, expected at most 256 on this device; run this on the CPU");
   for (const int64_t size : {a.q.sizes[0], a.q.sizes[1], a.k.sizes[1], a.q.sizes[2]})
     if (size >= int64_t{1} << 29) refuse("a size", size, "2^29 - 1");
   const int64_t sequences = a.queryOffsets ? a.queryOffsets.sizes[0] : 1;   // each may leave a block that is not full

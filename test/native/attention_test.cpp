@@ -165,6 +165,7 @@ void decoding() {
     c.bias = n % 4 == 0 ? Bias::full : n == 6 ? Bias::perHead : Bias::none;
     c.dtype = n % 3 == 2 ? DType::bf16 : DType::f32;
     c.softcap = n % 4 == 2 ? 1.5 : 0;
+    c.dropout = n == 8 ? 0.3 : 0;
     verify(c);
   }
 }
@@ -302,6 +303,25 @@ void absentGradients() {
   }
 }
 
+#ifdef WARPWEFT_SIMT
+// What no kernel is made for is refused before anything is queued.
+void tooWide() {
+  Case c;
+  c.Tq = 2; c.Tk = 3; c.D = 257;
+  const Problem p(c);
+  const auto message = [](const Kernel& k, const auto& op) -> std::string {
+    try {
+      TestContext(1).run(k, op);
+    } catch (const cuda::Unsupported& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  expect(message(WW_ENTRIES(Attention)[0], p.forward()).find("257 wide, expected at most 256") != std::string::npos, "attention 257 wide is refused by name");
+  expect(message(WW_ENTRIES(AttentionBackward)[0], p.backward()).find("257 wide, expected at most 256") != std::string::npos, "attentionBackward 257 wide is refused by name");
+}
+#endif
+
 template <class Op> void refused(const Op& op, const char* expected) {
   try {
     op.check(Check(Op::name));
@@ -356,6 +376,9 @@ int main() {
   using namespace warpweft::test;
   differences();
   checks();
+#ifdef WARPWEFT_SIMT
+  tooWide();
+#endif
   emptySizes();
   specialValues();
   brokenOffsets();

@@ -241,7 +241,7 @@ describe('attention', () => {
     })
   })
 
-  onDevice('with dropout, gradients of queries, keys, values and bias are those of the composition under the same mask', () => {
+  needing('attention', 'attentionBackward', 'matmul')('with dropout, gradients of queries, keys, values and bias are those of the composition under the same mask', () => {
     scope(() => {
       const B = 2, T = 19, S = 23, H = 2, D = S, p = 0.3
       const run = (fused: boolean): number[][] => {
