@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kLeastSpan = 256;    // keys of a part; not worth a part below that
 constexpr int kMostSplits = 128;
+constexpr int64_t kWantedWarps = 16;   // on each multiprocessor: as many copies under way as shared memory allows
 
 template <class T> struct ForwardArguments {
   Problem p;
@@ -191,7 +192,7 @@ struct Plan {
     plan.units = B * H / plan.fold;
     plan.warps = static_cast<int>(least(Tiles::kWarps, cuda::most(ceilDiv(plan.rows, warpRows), 1)));
     if (a.queryOffsets || plan.rows > most || plan.units == 0) return plan;
-    const int64_t seen = a.window > 0 ? least(Tk, a.window + Tq) : Tk, wanted = ceilDiv(int64_t{4} * info.multiprocessors * 4, plan.units * plan.warps);
+    const int64_t seen = a.window > 0 ? least(Tk, a.window + Tq) : Tk, wanted = ceilDiv(kWantedWarps * info.multiprocessors, plan.units * plan.warps);
     const int64_t splits = least(least(wanted, kMostSplits), seen / kLeastSpan);
     if (splits < 2) return plan;
     plan.span = static_cast<int>(ceilDiv(ceilDiv(seen + Tiles::kKeys, splits), Tiles::kKeys) * Tiles::kKeys);

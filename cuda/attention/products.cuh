@@ -5,8 +5,6 @@
 
 namespace warpweft::cuda::attention {
 
-template <int RT, int NT> using Fragment = float[RT][NT][4];
-
 template <int RT, int NT> WW_DEVICE void clear(float (&c)[RT][NT][4]) {
   WW_UNROLL for (int r = 0; r < RT; r++) WW_UNROLL for (int n = 0; n < NT; n++) WW_UNROLL for (int e = 0; e < 4; e++) c[r][n][e] = 0;
 }
