@@ -62,7 +62,8 @@ template <> struct Products<float> {
   template <int kWidth, int RT, int NT> static WW_DEVICE void scores(float (&c)[RT][NT][4], const float* rows, const float* columns) {
     constexpr int S = kStride<float, kWidth>;
     const int g = static_cast<int>(lane()) / 4, t = static_cast<int>(lane()) % 4;
-    WW_UNROLL_BY(2) for (int k = 0; k < kWidth; k += 4) {
+    [[maybe_unused]] constexpr int kUnroll = kWidth <= 128 ? 2 : 1;   // the sums of 256 columns leave no registers for more
+    WW_UNROLL_BY(kUnroll) for (int k = 0; k < kWidth; k += 4) {
       Vector<float, 4> left[RT][2];
       WW_UNROLL for (int r = 0; r < RT; r++) WW_UNROLL for (int h = 0; h < 2; h++) left[r][h] = load<4>(rows + (16 * r + g + 8 * h) * S + k);
       WW_UNROLL for (int n = 0; n < NT; n++)
