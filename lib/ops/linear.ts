@@ -15,6 +15,12 @@ function computeDtype(x: Tensor): DType {
   return x.dtype === 'float32' ? precision : x.dtype
 }
 
+export interface LinearOptions {
+  activation?: Activation
+  /** Dtype of the result: that of the operands (default), which under `autocast` is its precision, or float32, in which the sums are made. */
+  dtype?: DType | undefined
+}
+
 /** A handle of the `[out, in]` weight in another dtype, made for this product alone; the gradient goes to the weight itself. */
 function inDtype(weight: Tensor, dtype: DType): { handle: number, made: Tensor | undefined } {
   if (weight.dtype === dtype) return { handle: weight.handle, made: undefined }
@@ -37,16 +43,16 @@ function withTranspose(handle: number, [rows, columns]: readonly [number, number
  * y = activation(x Wᵀ + b), with bias and activation applied while the product is in registers. Under `autocast` it is computed in that precision, with float32 sums.
  * @param x `[…, in]`   @param weight `[out, in]`, any strides   @param bias `[out]` float32
  * @returns `[…, out]`
- * @throws ShapeError if the sizes do not fit
+ * @throws ShapeError if the sizes do not fit; DTypeError if the result is to be in another half type than the operands
  */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 'none' }: { activation?: Activation } = {}): Tensor {
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 'none', dtype }: LinearOptions = {}): Tensor {
   const [N, K] = weight.shape as [number, number]
   if (weight.rank !== 2 || x.rank < 1 || x.shape.at(-1) !== K)
     throw new ShapeError(`linear: x is [${x.shape.join(', ')}] and the weight [${weight.shape.join(', ')}], expected [out, in] with in = the last dimension of x. Was the layer built for another width?`)
-  const dtype = computeDtype(x), M = sizeOf(x.shape.slice(0, -1))
-  const converted = cast(x, dtype), input = x.rank === 2 ? converted : reshape(converted, [M, K])
-  const { handle: w, made } = inDtype(weight, dtype)
-  const y = empty([M, N], dtype, x.device)
+  const operands = computeDtype(x), M = sizeOf(x.shape.slice(0, -1))
+  const converted = cast(x, operands), input = x.rank === 2 ? converted : reshape(converted, [M, K])
+  const { handle: w, made } = inDtype(weight, operands)
+  const y = empty([M, N], dtype ?? operands, x.device)
   // ReLU's slope shows in its result; the others need what they were applied to.
   const kept = activation !== 'none' && activation !== 'relu' && isRecorded(input, weight, bias) ? emptyLike(y) : undefined
   withTranspose(w, [N, K], made ? [K, 1] : weight.strides, wt => {
@@ -56,16 +62,19 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
   // Of a frozen layer only the weight is kept, of a first layer only the input.
   const saved = [weight.requiresGrad ? input : undefined, input.requiresGrad ? made ?? weight : undefined, slopeOf]
   recorded(y, { name: 'linear', inputs: [input, weight, bias], saved }, (dy, into, [input_, weight_, slope_]) => {
-    const dz = activation === 'none' ? dy : native.alloc(dtypeId(dtype), y.device.index, 2, M, N)
+    const made: number[] = []
+    const buffer = (d: DType): number => made[made.push(native.alloc(dtypeId(d), y.device.index, 2, M, N)) - 1]!
     try {
-      if (activation !== 'none') native.unaryBackward(dy, slope_!, dz, unaryOps[activation])
+      let dz = dy
+      if (activation !== 'none') native.unaryBackward(dy, slope_!, dz = buffer(y.dtype), unaryOps[activation])
+      if (y.dtype !== operands) native.copy(dz, dz = buffer(operands))
       const dx = into(input)
       if (dx !== 0) native.matmul(dz, weight_!, dx, 0, 0, 0, 0, 0, 1)
       const dw = into(weight), db = into(bias)
       if (dw !== 0) withTranspose(dz, [M, N], [N, 1], dzt => { native.matmul(dzt, input_!, dw, 0, 0, 0, db, 0, 1) })
       else if (db !== 0) biasGradient(dz, db, N)
     } finally {
-      if (dz !== dy) native.destroy(dz)
+      for (const handle of made) native.destroy(handle)
     }
   })
   made?.dispose()

@@ -2,10 +2,10 @@ import { ShapeError } from '../errors.js'
 import { recorded } from '../autograd/tape.js'
 import { native } from '../tensor/native.js'
 import { context } from '../tensor/scope.js'
-import type { DType } from '../tensor/dtype.js'
+import { dtypeId, type DType } from '../tensor/dtype.js'
 import { empty, sizeOf, type Tensor } from '../tensor/tensor.js'
 import { cast } from './copy.js'
-import { biasGradient } from './linear.js'
+import { biasGradient, type LinearOptions } from './linear.js'
 import { reshape } from './view.js'
 
 /** A weight `[out, in]` that is stored in another form and made when it is needed. */
@@ -21,20 +21,26 @@ export interface StoredWeight {
  * @returns `[…, out]`
  * @throws ShapeError if the sizes do not fit
  */
-export function quantizedLinear(x: Tensor, weight: StoredWeight, bias?: Tensor): Tensor {
+export function quantizedLinear(x: Tensor, weight: StoredWeight, bias?: Tensor, { dtype }: Pick<LinearOptions, 'dtype'> = {}): Tensor {
   const [N, K] = weight.shape
   if (x.rank < 1 || x.shape.at(-1) !== K) throw new ShapeError(`linear: x is [${x.shape.join(', ')}] and the weight [${N}, ${K}], expected [out, in] with in = the last dimension of x`)
-  const { precision } = context(), dtype = x.dtype === 'float32' ? precision : x.dtype, M = sizeOf(x.shape.slice(0, -1))
-  const converted = cast(x, dtype), input = x.rank === 2 ? converted : reshape(converted, [M, K]), y = empty([M, N], dtype, x.device)
-  const W = weight.dequantize(dtype), transposed = native.view(W.raw, 0, 2, K, N, 1, K)
+  const { precision } = context(), operands = x.dtype === 'float32' ? precision : x.dtype, M = sizeOf(x.shape.slice(0, -1))
+  const converted = cast(x, operands), input = x.rank === 2 ? converted : reshape(converted, [M, K]), y = empty([M, N], dtype ?? operands, x.device)
+  const W = weight.dequantize(operands), transposed = native.view(W.raw, 0, 2, K, N, 1, K)
   native.matmul(input.handle, transposed, y.raw, bias?.handle ?? 0, 0, 0, 0, 0, 1)
   native.destroy(transposed)
   W.dispose()
   recorded(y, { name: 'quantizedLinear', inputs: [input, bias] }, (dy, into) => {
     const dx = into(input), db = into(bias)
     if (dx !== 0) {
-      using again = weight.dequantize(dtype)
-      native.matmul(dy, again.raw, dx, 0, 0, 0, 0, 0, 1)
+      using again = weight.dequantize(operands)
+      const dz = y.dtype === operands ? dy : native.alloc(dtypeId(operands), y.device.index, 2, M, N)
+      try {
+        if (dz !== dy) native.copy(dy, dz)
+        native.matmul(dz, again.raw, dx, 0, 0, 0, 0, 0, 1)
+      } finally {
+        if (dz !== dy) native.destroy(dz)
+      }
     }
     if (db !== 0) biasGradient(dy, db, N)
   })

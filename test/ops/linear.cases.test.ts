@@ -1,11 +1,12 @@
 import { describe, expect } from '@jest/globals'
-import { ShapeError } from '#lib/errors.js'
+import { DTypeError, ShapeError } from '#lib/errors.js'
 import { backward } from '#lib/autograd/backward.js'
 import { tensor, zeros } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 import type { Activation } from '#lib/ops/codes.js'
+import { cast } from '#lib/ops/copy.js'
 import { linear } from '#lib/ops/linear.js'
 import { transpose } from '#lib/ops/view.js'
 import { normal, opCases, type Array64, type OpCase } from './opCases.js'
@@ -115,6 +116,29 @@ describe('linear', () => {
         expect(off / size).toBeLessThan(0.01)
         expect(off).toBeGreaterThan(0)
       })
+    })
+  })
+
+  onDevice('under autocast gives the float32 sums themselves where they are asked for, of operands that are rounded, and gradients of them', () => {
+    scope(() => {
+      const once = (t: Tensor): Tensor => noGrad(() => cast(cast(t, 'bfloat16'), 'float32'))
+      const x = random([7, 40], 1), weight = random([24, 40], 2), b = random([24], 3), dy = once(random([7, 24], 4, false))
+      for (const activation of ['none', 'relu', 'gelu'] as const) {
+        const run = (inputs: Tensor[], precision: 'float32' | 'bfloat16'): number[][] => {
+          for (const t of inputs) { t.grad?.dispose(); t.grad = undefined; t.requiresGrad = true }
+          const y = autocast(precision, () => linear(inputs[0]!, inputs[1]!, inputs[2], { activation, dtype: 'float32' }))
+          expect(y.dtype).toBe('float32')
+          backward(y, dy)
+          return [y, ...inputs.map(t => t.grad!)].map(t => [...t.dataSync()].map(Number))
+        }
+        const exact = run([once(x), once(weight), b], 'float32'), half = run([x, weight, b], 'bfloat16')
+        exact.forEach((values, i) => {
+          const size = Math.sqrt(values.reduce((s, v) => s + v * v, 0)), off = Math.sqrt(values.reduce((s, v, j) => s + (v - half[i]![j]!) ** 2, 0))
+          // y has no rounding of its own; gradients have that of dz where the activation has a slope, and that of dx.
+          expect(off / size).toBeLessThan(i === 0 ? 1e-6 : 4e-3)
+        })
+      }
+      expect(() => linear(x, weight, b, { dtype: 'bfloat16' })).toThrow(DTypeError)
     })
   })
 
