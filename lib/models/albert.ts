@@ -1,8 +1,8 @@
 import { Dropout, LayerNorm, type Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { selfAttention, type SelfAttentionOptions } from '../nn/selfAttention.js'
 import { add } from '../ops/add.js'
-import { cast } from '../ops/copy.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
 import { tanh } from '../ops/unary.js'
 import { select } from '../ops/view.js'
@@ -12,7 +12,7 @@ import { activatedLinear, type ActivatedLinear } from './activations.js'
 import { BertEmbeddings } from './bertEncoder.js'
 import type { PretrainedConfig } from './configuration.js'
 import {
-  attentionMaskOf, checkHeads, completedEncoder, dense, Encoder, type EncoderConfig, encoderConfiguration, encoderDefaults, type EncoderInputs, type EncoderStep, precisely, rounded,
+  attentionMaskOf, checkHeads, completedEncoder, dense, Encoder, type EncoderConfig, encoderConfiguration, encoderDefaults, type EncoderInputs, type EncoderStep, precisely,
 } from './encoder.js'
 import { classes, PooledMultipleChoice, PooledSequenceClassifier, QuestionAnswering, renamedNorms, tiedPredictions, TokenClassifier, TokenPredictions } from './encoderHeads.js'
 import { EncoderClassifier, EncoderModel, type LabelledBatch } from './encoderModel.js'
@@ -59,14 +59,14 @@ class Attention extends Module {
     this.query = dense(c, c.hidden_size, c.hidden_size)
     this.key = dense(c, c.hidden_size, c.hidden_size)
     this.value = dense(c, c.hidden_size, c.hidden_size)
-    this.dense = dense(c, c.hidden_size, c.hidden_size)
+    this.dense = dense(c, c.hidden_size, c.hidden_size, intoStream)
     this.LayerNorm = new LayerNorm(c.hidden_size, { eps: c.layer_norm_eps })
   }
 
   forward(x: Tensor, mask: SelfAttentionOptions): Tensor {
     const [dropout, residual] = this.training ? [this.c.attention_probs_dropout_prob, this.c.hidden_dropout_prob] : [0, 0]
-    const y = selfAttention(rounded(x), [this.query, this.key, this.value], this.c.num_attention_heads, { ...mask, dropout })
-    return this.LayerNorm.add(x, cast(this.dense.forward(y), x.dtype), residual).y
+    const y = selfAttention(x, [this.query, this.key, this.value], this.c.num_attention_heads, { ...mask, dropout })
+    return this.LayerNorm.add(x, this.dense.forward(y), residual).y
   }
 }
 
@@ -82,14 +82,14 @@ class Layer extends Module {
     this.full_layer_layer_norm = new LayerNorm(c.hidden_size, { eps: c.layer_norm_eps })
     this.attention = new Attention(c)
     this.ffn = dense(c, c.hidden_size, c.intermediate_size)
-    this.ffn_output = dense(c, c.intermediate_size, c.hidden_size)
+    this.ffn_output = dense(c, c.intermediate_size, c.hidden_size, intoStream)
     this.activated = activatedLinear('albert', 'hidden_act', c.hidden_act)
   }
 
   forward(x: Tensor /* B T C */, mask: SelfAttentionOptions): Tensor {
     return scope(() => {
       const y = this.attention.forward(x, mask)
-      return this.full_layer_layer_norm.add(y, cast(this.ffn_output.forward(this.activated(this.ffn, rounded(y))), y.dtype)).y
+      return this.full_layer_layer_norm.add(y, this.ffn_output.forward(this.activated(this.ffn, y))).y
     })
   }
 }
@@ -109,7 +109,7 @@ class Groups extends Module {
 
   constructor(c: AlbertConfig) {
     super()
-    this.embedding_hidden_mapping_in = dense(c, c.embedding_size, c.hidden_size)
+    this.embedding_hidden_mapping_in = dense(c, c.embedding_size, c.hidden_size, intoStream)
     this.albert_layer_groups = Array.from({ length: c.num_hidden_groups }, () => new Group(c))
   }
 }
@@ -141,7 +141,7 @@ export class AlbertModel extends Encoder {
 
   protected hidden(ids: Tensor, step: EncoderStep): Tensor {
     const mask = attentionMaskOf(step), { embedding_hidden_mapping_in, albert_layer_groups } = this.encoder, { num_hidden_layers } = this.config
-    const x = cast(embedding_hidden_mapping_in.forward(this.embeddings.forward(ids, step.start, step.tokenTypeIds)), 'float32')
+    const x = embedding_hidden_mapping_in.forward(this.embeddings.forward(ids, step.start, step.tokenTypeIds))
     const order = Array.from({ length: num_hidden_layers }, (_, i) => albert_layer_groups[Math.floor(i / (num_hidden_layers / albert_layer_groups.length))]!.albert_layers)
     return this.through(order.flat(), x, step, (layer, y) => layer.forward(y, mask))
   }

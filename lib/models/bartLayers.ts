@@ -7,6 +7,7 @@ import { Module } from '../nn/module.js'
 import type { AttentionMask } from '../nn/multiHeadAttention.js'
 import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
+import { intoStream, rounded } from '../nn/precision.js'
 import { ProjectedAttention } from '../nn/projectedAttention.js'
 import { residual } from '../nn/residual.js'
 import { add } from '../ops/add.js'
@@ -35,7 +36,7 @@ class BartAttention extends ProjectedAttention {
     this.k_proj = product()
     this.v_proj = product()
     this.q_proj = product()
-    this.out_proj = product()
+    this.out_proj = new Linear(c.d_model, c.d_model, { initialization: normal(c), ...intoStream })
   }
 
   protected get products() { return { query: this.q_proj, key: this.k_proj, value: this.v_proj, output: this.out_proj } }
@@ -54,7 +55,7 @@ abstract class BartLayer extends Module {
     this.self_attn = new BartAttention(c, heads)
     this.self_attn_layer_norm = new LayerNorm(c.d_model)
     this.fc1 = new Linear(c.d_model, feedForward, { initialization: normal(c) })
-    this.fc2 = new Linear(feedForward, c.d_model, { initialization: normal(c) })
+    this.fc2 = new Linear(feedForward, c.d_model, { initialization: normal(c), ...intoStream })
     this.final_layer_norm = new LayerNorm(c.d_model)
   }
 
@@ -204,7 +205,7 @@ export class BartDecoder extends Decoder implements TargetDecoder, Frame {
   get maxPositions(): number { return this.config.max_position_embeddings }
 
   states(ids: Tensor /* B T */, context: TargetContext): Tensor {
-    const { start = 0, memory, layers: caches } = context, again = this.activationCheckpointing && !caches
+    const { start = 0, layers: caches } = context, memory = context.memory && rounded(context.memory), again = this.activationCheckpointing && !caches
     let x = embedded(ids, start, this, this.config, this.training ? this.config.dropout : 0)
     for (const [i, layer] of this.layers.entries()) {
       if (isLeftOut(this.training ? this.config.decoder_layerdrop : 0)) continue

@@ -1,16 +1,16 @@
 import { Dropout, Embedding, LayerNorm, type Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions } from '../nn/positions.js'
+import { intoStream } from '../nn/precision.js'
 import { selfAttention, type SelfAttentionOptions } from '../nn/selfAttention.js'
 import { add } from '../ops/add.js'
-import { cast } from '../ops/copy.js'
 import { tanh } from '../ops/unary.js'
 import { select, slice } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { activatedLinear, type ActivatedLinear } from './activations.js'
 import type { PretrainedConfig } from './configuration.js'
-import { attentionMaskOf, checkHeads, dense, Encoder, type EncoderConfig, encoderDefaults, type EncoderStep, paddingIndexOf, precisely, rounded } from './encoder.js'
+import { attentionMaskOf, checkHeads, dense, Encoder, type EncoderConfig, encoderDefaults, type EncoderStep, paddingIndexOf, precisely } from './encoder.js'
 
 // The layers of BERT, which RoBERTa and ELECTRA have as well, names included.
 
@@ -59,12 +59,9 @@ export class BertEmbeddings extends Module {
 
   /** @param positions that of the first column, or those of all, `[B, T]` */
   forward(ids: Tensor, positions: number | Tensor, tokenTypeIds?: Tensor): Tensor {
-    const words = cast(this.word_embeddings.forward(ids), 'float32')
-    return precisely(() => {
-      const x = this.position_embeddings.forward(words, positions)
-      const types = tokenTypeIds ? this.token_type_embeddings.forward(tokenTypeIds) : slice(this.token_type_embeddings.weight, 0, 0, 1)
-      return this.dropout.forward(this.LayerNorm.forward(add(x, types)))
-    })
+    const x = this.position_embeddings.forward(this.word_embeddings.forward(ids), positions)
+    const types = tokenTypeIds ? this.token_type_embeddings.forward(tokenTypeIds) : slice(this.token_type_embeddings.weight, 0, 0, 1)
+    return this.dropout.forward(this.LayerNorm.forward(add(x, types)))
   }
 }
 
@@ -75,11 +72,11 @@ class AddedLinear extends Module {
 
   constructor(private readonly c: BertConfig, from: number) {
     super()
-    this.dense = dense(c, from, c.hidden_size)
+    this.dense = dense(c, from, c.hidden_size, intoStream)
     this.LayerNorm = new LayerNorm(c.hidden_size, { eps: c.layer_norm_eps })
   }
 
-  forward(x: Tensor, y: Tensor): Tensor { return this.LayerNorm.add(x, cast(this.dense.forward(y), x.dtype), this.training ? this.c.hidden_dropout_prob : 0).y }
+  forward(x: Tensor, y: Tensor): Tensor { return this.LayerNorm.add(x, this.dense.forward(y), this.training ? this.c.hidden_dropout_prob : 0).y }
 }
 
 class SelfAttention extends Module {
@@ -110,7 +107,7 @@ class Attention extends Module {
     this.output = new AddedLinear(c, c.hidden_size)
   }
 
-  forward(x: Tensor, options: SelfAttentionOptions): Tensor { return this.output.forward(x, this.self.forward(rounded(x), options)) }
+  forward(x: Tensor, options: SelfAttentionOptions): Tensor { return this.output.forward(x, this.self.forward(x, options)) }
 }
 
 class Intermediate extends Module {
@@ -141,7 +138,7 @@ class Layer extends Module {
   forward(x: Tensor /* B T C */, options: SelfAttentionOptions): Tensor {
     return scope(() => {
       const y = this.attention.forward(x, options)
-      return this.output.forward(y, this.intermediate.forward(rounded(y)))
+      return this.output.forward(y, this.intermediate.forward(y))
     })
   }
 }

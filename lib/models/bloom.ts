@@ -4,6 +4,7 @@ import { splitHeads } from '../nn/fusedHeads.js'
 import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
@@ -47,7 +48,7 @@ function complete(config: PretrainedConfig): BloomConfig & PretrainedConfig {
 
 /** The last product of a sublayer: in slices, one for each rank, it comes without its bias. */
 function output(c: BloomConfig, layer: Linear, x: Tensor): Tensor {
-  return c.slow_but_exact && c.pretraining_tp > 1 ? linear(x, layer.weight) : layer.forward(x)
+  return c.slow_but_exact && c.pretraining_tp > 1 ? linear(x, layer.weight, undefined, { dtype: layer.resultDtype }) : layer.forward(x)
 }
 
 class Attention extends Module {
@@ -58,7 +59,7 @@ class Attention extends Module {
     super()
     const initialization = { kind: 'normal', std: c.initializer_range } as const
     this.query_key_value = new Linear(c.hidden_size, 3 * c.hidden_size, { initialization })
-    this.dense = new Linear(c.hidden_size, c.hidden_size, { initialization })
+    this.dense = new Linear(c.hidden_size, c.hidden_size, { initialization, ...intoStream })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
@@ -75,7 +76,7 @@ class MLP extends Module {
     super()
     const initialization = { kind: 'normal', std: c.initializer_range } as const
     this.dense_h_to_4h = new Linear(c.hidden_size, 4 * c.hidden_size, { initialization })
-    this.dense_4h_to_h = new Linear(4 * c.hidden_size, c.hidden_size, { initialization })
+    this.dense_4h_to_h = new Linear(4 * c.hidden_size, c.hidden_size, { initialization, ...intoStream })
   }
 
   forward(x: Tensor): Tensor { return output(this.c, this.dense_4h_to_h, this.dense_h_to_4h.forward(x, 'geluTanh')) }

@@ -1,8 +1,8 @@
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions, sinusoidalTable } from '../nn/positions.js'
+import { intoStream } from '../nn/precision.js'
 import { selfAttention, type SelfAttentionOptions } from '../nn/selfAttention.js'
-import { cast } from '../ops/copy.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -10,7 +10,7 @@ import { activatedLinear, type ActivatedLinear } from './activations.js'
 import type { PretrainedConfig } from './configuration.js'
 import {
   attentionMaskOf, checkHeads, completedEncoder, dense, Encoder, type EncoderConfig, encoderConfiguration, encoderDefaults, type EncoderInputs, type EncoderStep, paddingIndexOf,
-  precisely, rounded,
+  precisely,
 } from './encoder.js'
 import { QuestionAnswering, renamedNorms, TokenClassifier, VocabularyOutput } from './encoderHeads.js'
 import { EncoderClassifier, MultipleChoice, SequenceClassifier } from './encoderModel.js'
@@ -55,8 +55,7 @@ class Embeddings extends Module {
   }
 
   forward(ids: Tensor, positions: number | Tensor): Tensor {
-    const words = cast(this.word_embeddings.forward(ids), 'float32')
-    return precisely(() => this.dropout.forward(this.LayerNorm.forward(this.position_embeddings.forward(words, positions))))
+    return this.dropout.forward(this.LayerNorm.forward(this.position_embeddings.forward(this.word_embeddings.forward(ids), positions)))
   }
 }
 
@@ -71,7 +70,7 @@ class SelfAttention extends Module {
     this.q_lin = dense(c, c.dim, c.dim)
     this.k_lin = dense(c, c.dim, c.dim)
     this.v_lin = dense(c, c.dim, c.dim)
-    this.out_lin = dense(c, c.dim, c.dim)
+    this.out_lin = dense(c, c.dim, c.dim, intoStream)
   }
 
   forward(x: Tensor, mask: SelfAttentionOptions): Tensor {
@@ -88,7 +87,7 @@ class FeedForward extends Module {
   constructor(c: DistilBertConfig) {
     super()
     this.lin1 = dense(c, c.dim, c.hidden_dim)
-    this.lin2 = dense(c, c.hidden_dim, c.dim)
+    this.lin2 = dense(c, c.hidden_dim, c.dim, intoStream)
     this.activated = activatedLinear('distilbert', 'activation', c.activation)
   }
 
@@ -111,8 +110,8 @@ class Block extends Module {
 
   forward(x: Tensor /* B T C */, mask: SelfAttentionOptions): Tensor {
     return scope(() => {
-      const { y } = this.sa_layer_norm.add(x, cast(this.attention.forward(rounded(x), mask), x.dtype))
-      return this.output_layer_norm.add(y, cast(this.ffn.forward(rounded(y)), y.dtype), this.training ? this.c.dropout : 0).y
+      const { y } = this.sa_layer_norm.add(x, this.attention.forward(x, mask))
+      return this.output_layer_norm.add(y, this.ffn.forward(y), this.training ? this.c.dropout : 0).y
     })
   }
 }

@@ -1,6 +1,7 @@
 import { ConfigError, ShapeError } from '../errors.js'
 import { Dropout, LayerNorm, type Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { cast } from '../ops/copy.js'
 import { eq } from '../ops/compare.js'
 import { div, mul } from '../ops/mul.js'
@@ -44,12 +45,12 @@ export class ElectraModel extends BertEncoder {
   constructor(config: Given = {}) {
     const c = completedEncoder('electra', config, defaults, [...bertSizes, 'embedding_size'])
     super(c, { pooler: false, width: c.embedding_size })
-    this.embeddings_project = c.embedding_size === c.hidden_size ? undefined : dense(c, c.embedding_size, c.hidden_size)
+    this.embeddings_project = c.embedding_size === c.hidden_size ? undefined : dense(c, c.embedding_size, c.hidden_size, intoStream)
   }
 
   protected override embed(ids: Tensor, step: EncoderStep): Tensor {
     const x = super.embed(ids, step)
-    return this.embeddings_project ? cast(this.embeddings_project.forward(x), 'float32') : x
+    return this.embeddings_project?.forward(x) ?? x
   }
 }
 

@@ -2,11 +2,10 @@ import { ConfigError, ShapeError } from '../errors.js'
 import { Linear } from '../nn/layers.js'
 import type { AttentionOptions } from '../ops/attention.js'
 import { ne } from '../ops/compare.js'
-import { cast } from '../ops/copy.js'
 import { where } from '../ops/where.js'
 import { full } from '../tensor/create.js'
 import { isFloating } from '../tensor/dtype.js'
-import { context, scope, withContext } from '../tensor/scope.js'
+import { scope, withContext } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
@@ -92,17 +91,12 @@ export function encoderConfiguration({ num_labels, id2label, label2id, problem_t
   return { ...config, ...(unnamed ? problem_type === null ? {} : { problem_type } : labelNames({ num_labels, id2label, label2id, problem_type })) }
 }
 
-/**
- * In half precision the residual stream of a post-norm encoder stays in float32, as under PyTorch's autocast: each norm would round it anew, which gradients show.
- * This is what goes into the products of a layer, rounded once for all of them.
- */
-export const rounded = (x: Tensor): Tensor => cast(x, context().precision)
-
 /** Runs what costs little, and decides much, in float32 in half precision as well. */
 export const precisely = <T>(fn: () => T): T => withContext({ precision: 'float32' }, fn)
 
 /** A linear layer with the first values that all encoders have: normal weights, no bias. */
-export const dense = ({ initializer_range: std }: Pick<EncoderConfig, 'initializer_range'>, from: number, to: number): Linear => new Linear(from, to, { initialization: { kind: 'normal', std } })
+export const dense = ({ initializer_range: std }: Pick<EncoderConfig, 'initializer_range'>, from: number, to: number, options: { resultDtype?: 'float32' } = {}): Linear =>
+  new Linear(from, to, { initialization: { kind: 'normal', std }, ...options })
 
 /** @throws ConfigError if heads do not divide the width */
 export function checkHeads(model: string, key: string, width: number, heads: number): void {

@@ -4,6 +4,7 @@ import { splitHeads } from '../nn/fusedHeads.js'
 import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { intoStream, rounded } from '../nn/precision.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -87,7 +88,7 @@ class Attention extends Module {
     const options = { bias: c.bias, initialization: { kind: 'normal', std: c.initializer_range } } as const, C = c.hidden_size, H = c.num_attention_heads
     this.groups = c.new_decoder_architecture ? c.num_kv_heads : c.multi_query ? 1 : H
     this.query_key_value = new Linear(C, C + 2 * this.groups * C / H, options)
-    this.dense = new Linear(C, C, options)
+    this.dense = new Linear(C, C, { ...options, ...intoStream })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
@@ -107,7 +108,7 @@ class MLP extends Module {
     super()
     const options = { bias: c.bias, initialization: { kind: 'normal', std: c.initializer_range } } as const
     this.dense_h_to_4h = new Linear(c.hidden_size, c.ffn_hidden_size, options)
-    this.dense_4h_to_h = new Linear(c.ffn_hidden_size, c.hidden_size, options)
+    this.dense_4h_to_h = new Linear(c.ffn_hidden_size, c.hidden_size, { ...options, ...intoStream })
     this.activated = activatedLinear('Falcon', 'activation', c.activation)
   }
 
@@ -138,7 +139,7 @@ class Layer extends Module {
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
       const { hidden_dropout, attention_dropout } = this.c, dropout = new Dropout(this.training ? hidden_dropout : 0)
-      const forAttention = (this.ln_attn ?? this.input_layernorm)!.forward(x), attended = this.self_attention.forward(forAttention, context)
+      const forAttention = rounded((this.ln_attn ?? this.input_layernorm)!.forward(x)), attended = this.self_attention.forward(forAttention, context)
       if (this.post_attention_layernorm) {
         const { y, sum } = this.post_attention_layernorm.add(x, attended, this.training ? attention_dropout : 0)
         return add(sum, dropout.forward(this.mlp.forward(y)))

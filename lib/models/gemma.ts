@@ -124,7 +124,7 @@ class Layer extends Module {
   }
 }
 
-/** sqrt(C) in the dtype that embeddings are in, as Gemma was trained: in bfloat16 the factor of 3072 is 55.5. */
+/** sqrt(C) in the precision of products, as Gemma was trained: in bfloat16 the factor of 3072 is 55.5. */
 function embeddingScale(width: number): number {
   const root = Float32Array.of(Math.sqrt(width)), { precision } = context()
   return (precision === 'bfloat16' ? fromBfloat16(toBfloat16(root)) : precision === 'float16' ? fromFloat16(toFloat16(root)) : root)[0]!

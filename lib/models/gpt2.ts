@@ -4,6 +4,7 @@ import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
+import { intoStream } from '../nn/precision.js'
 import { add } from '../ops/add.js'
 import { attention, type AttentionOptions } from '../ops/attention.js'
 import type { Activation } from '../ops/codes.js'
@@ -57,13 +58,13 @@ class Conv1D extends Module {
   readonly weight: Parameter
   readonly bias: Parameter
 
-  constructor(inFeatures: number, outFeatures: number, std: number) {
+  constructor(inFeatures: number, outFeatures: number, std: number, readonly resultDtype?: 'float32') {
     super()
     this.weight = new Parameter([inFeatures, outFeatures], { kind: 'normal', std })
     this.bias = new Parameter([outFeatures], { kind: 'zeros' })
   }
 
-  forward(x: Tensor, activation: Activation = 'none'): Tensor { return linear(x, transpose(this.weight), this.bias, { activation }) }
+  forward(x: Tensor, activation: Activation = 'none'): Tensor { return linear(x, transpose(this.weight), this.bias, { activation, dtype: this.resultDtype }) }
 }
 
 class CausalSelfAttention extends Module {
@@ -73,7 +74,7 @@ class CausalSelfAttention extends Module {
   constructor(private readonly c: GPT2Config) {
     super()
     this.c_attn = new Conv1D(c.n_embd, 3 * c.n_embd, c.initializer_range)
-    this.c_proj = new Conv1D(c.n_embd, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer))
+    this.c_proj = new Conv1D(c.n_embd, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer), intoStream.resultDtype)
   }
 
   forward(x: Tensor /* B T C */, cache?: KeyValueCache, mask: PaddingMask = {}): Tensor {
@@ -93,7 +94,7 @@ class MLP extends Module {
     super()
     const F = c.n_inner ?? 4 * c.n_embd
     this.c_fc = new Conv1D(c.n_embd, F, c.initializer_range)
-    this.c_proj = new Conv1D(F, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer))
+    this.c_proj = new Conv1D(F, c.n_embd, c.initializer_range / Math.sqrt(2 * c.n_layer), intoStream.resultDtype)
   }
 
   forward(x: Tensor): Tensor { return this.c_proj.forward(this.c_fc.forward(x, activationOf('GPT2', 'activation_function', this.c.activation_function))) }

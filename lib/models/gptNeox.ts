@@ -3,6 +3,7 @@ import { splitHeads } from '../nn/fusedHeads.js'
 import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -68,7 +69,7 @@ class Attention extends Module {
     super()
     const options = { bias: c.attention_bias, initialization: { kind: 'normal', std: c.initializer_range } } as const
     this.query_key_value = new Linear(c.hidden_size, 3 * c.hidden_size, options)
-    this.dense = new Linear(c.hidden_size, c.hidden_size, options)
+    this.dense = new Linear(c.hidden_size, c.hidden_size, { ...options, ...intoStream })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
@@ -86,7 +87,7 @@ class MLP extends Module {
     super()
     const initialization = { kind: 'normal', std: c.initializer_range } as const
     this.dense_h_to_4h = new Linear(c.hidden_size, c.intermediate_size, { initialization })
-    this.dense_4h_to_h = new Linear(c.intermediate_size, c.hidden_size, { initialization })
+    this.dense_4h_to_h = new Linear(c.intermediate_size, c.hidden_size, { initialization, ...intoStream })
     this.activated = activatedLinear('GPTNeoX', 'hidden_act', c.hidden_act)
   }
 

@@ -3,6 +3,7 @@ import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttentio
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
+import { intoStream, rounded } from '../nn/precision.js'
 import { ropeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -64,11 +65,11 @@ class Attention extends Module {
 
   constructor(private readonly c: GPTJConfig) {
     super()
-    const projection = (): Linear => new Linear(c.n_embd, c.n_embd, { bias: false, initialization: { kind: 'normal', std: c.initializer_range } })
+    const options = { bias: false, initialization: { kind: 'normal', std: c.initializer_range } } as const, projection = (): Linear => new Linear(c.n_embd, c.n_embd, options)
     this.q_proj = projection()
     this.k_proj = projection()
     this.v_proj = projection()
-    this.out_proj = projection()
+    this.out_proj = new Linear(c.n_embd, c.n_embd, { ...options, ...intoStream })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
@@ -88,7 +89,7 @@ class MLP extends Module {
     super()
     const F = c.n_inner ?? 4 * c.n_embd, initialization = { kind: 'normal', std: c.initializer_range } as const
     this.fc_in = new Linear(c.n_embd, F, { initialization })
-    this.fc_out = new Linear(F, c.n_embd, { initialization })
+    this.fc_out = new Linear(F, c.n_embd, { initialization, ...intoStream })
     this.activated = activatedLinear('GPTJ', 'activation_function', c.activation_function)
   }
 
@@ -112,7 +113,7 @@ class Block extends Module {
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
-      const normed = this.ln_1.forward(x)
+      const normed = rounded(this.ln_1.forward(x))
       return add(add(this.dropout.forward(this.attn.forward(normed, context)), this.dropout.forward(this.mlp.forward(normed))), x)
     })
   }

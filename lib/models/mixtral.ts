@@ -2,6 +2,7 @@ import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAt
 import { Linear, RMSNorm } from '../nn/layers.js'
 import { MixtureOfExperts } from '../nn/mixtureOfExperts.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { add } from '../ops/add.js'
 import type { GateActivation } from '../ops/codes.js'
 import { concat } from '../ops/concat.js'
@@ -52,7 +53,7 @@ class MixtralExpert extends Module {
     super()
     const options = { bias: false, initialization: { kind: 'normal', std } } as const
     this.w1 = new Linear(width, inner, options)
-    this.w2 = new Linear(inner, width, options)
+    this.w2 = new Linear(inner, width, { ...options, ...intoStream })
     this.w3 = new Linear(width, inner, options)
   }
 

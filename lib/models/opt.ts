@@ -4,6 +4,7 @@ import { isLeftOut } from '../nn/layerDrop.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
+import { intoStream, rounded } from '../nn/precision.js'
 import { tokenPositions } from '../nn/promptMask.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
@@ -68,16 +69,16 @@ class Attention extends Module {
 
   constructor(private readonly c: OPTConfig) {
     super()
-    const projection = (): Linear => new Linear(c.hidden_size, c.hidden_size, { bias: c.enable_bias, initialization: { kind: 'normal', std: c.init_std } })
-    this.q_proj = projection()
-    this.k_proj = projection()
-    this.v_proj = projection()
-    this.out_proj = projection()
+    const options = { bias: c.enable_bias, initialization: { kind: 'normal', std: c.init_std } } as const, C = c.hidden_size
+    this.q_proj = new Linear(C, C, options)
+    this.k_proj = new Linear(C, C, options)
+    this.v_proj = new Linear(C, C, options)
+    this.out_proj = new Linear(C, C, { ...options, ...intoStream })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     const [B, T, C] = x.shape as [number, number, number], H = this.c.num_attention_heads
-    const heads = (projection: Linear): Tensor => reshape(projection.forward(x), [B, T, H, C / H])
+    const input = rounded(x), heads = (projection: Linear): Tensor => reshape(projection.forward(input), [B, T, H, C / H])
     const y = turnedAttention(heads(this.q_proj), heads(this.k_proj), heads(this.v_proj), context, { dropout: this.training ? this.c.attention_dropout : 0 })
     return this.out_proj.forward(reshape(y, [B, T, C]))
   }
@@ -97,7 +98,7 @@ class Layer extends Module {
     this.self_attn = new Attention(c)
     this.self_attn_layer_norm = new LayerNorm(c.hidden_size, { affine })
     this.fc1 = new Linear(c.hidden_size, c.ffn_dim, options)
-    this.fc2 = new Linear(c.ffn_dim, c.hidden_size, options)
+    this.fc2 = new Linear(c.ffn_dim, c.hidden_size, { ...options, ...intoStream })
     this.final_layer_norm = new LayerNorm(c.hidden_size, { affine })
     this.activated = activatedLinear('OPT', 'activation_function', c.activation_function)
   }
@@ -151,7 +152,7 @@ class Layers extends Module {
     const initialization = { kind: 'normal', std: c.init_std } as const, E = c.word_embed_proj_dim, C = c.hidden_size
     this.embed_tokens = new Embedding(c.vocab_size, E, { initialization, ...paddingOf(c) })
     this.embed_positions = new Positions(c.max_position_embeddings, C, c.init_std)
-    this.project_in = E === C ? undefined : new Linear(E, C, { bias: false, initialization })
+    this.project_in = E === C ? undefined : new Linear(E, C, { bias: false, initialization, ...intoStream })
     this.project_out = E === C ? undefined : new Linear(C, E, { bias: false, initialization })
     this.layers = Array.from({ length: c.num_hidden_layers }, () => new Layer(c))
     this.final_layer_norm = c.do_layer_norm_before && !c._remove_final_layer_norm ? new LayerNorm(C, { affine: c.layer_norm_elementwise_affine }) : undefined

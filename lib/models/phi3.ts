@@ -4,6 +4,7 @@ import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttentio
 import type { CacheOptions } from '../nn/keyValueCache.js'
 import { Dropout, Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -82,7 +83,7 @@ class Attention extends Module {
     super()
     const initialization = { kind: 'normal', std: c.initializer_range } as const, heads = c.num_attention_heads, groups = c.num_key_value_heads
     this.qkv_proj = new Linear(c.hidden_size, (heads + 2 * groups) * c.head_dim, { bias: false, initialization })
-    this.o_proj = new Linear(heads * c.head_dim, c.hidden_size, { bias: false, initialization })
+    this.o_proj = new Linear(heads * c.head_dim, c.hidden_size, { bias: false, initialization, ...intoStream })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {

@@ -4,6 +4,7 @@ import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAt
 import { Linear, RMSNorm } from '../nn/layers.js'
 import { MixtureOfExperts, type MixtureOptions } from '../nn/mixtureOfExperts.js'
 import { Module } from '../nn/module.js'
+import { intoStream } from '../nn/precision.js'
 import { add } from '../ops/add.js'
 import type { GateActivation } from '../ops/codes.js'
 import { concat } from '../ops/concat.js'
@@ -91,7 +92,7 @@ class Mixture extends MixtureOfExperts {
     super(Array.from({ length: c.num_experts }, () => new GatedFeedForward(c.hidden_size, c.moe_intermediate_size, activation, options.std)), options)
     const shared = c.model_type === 'qwen2_moe'
     this.shared_expert = shared ? new GatedFeedForward(c.hidden_size, c.shared_expert_intermediate_size, activation, options.std) : undefined
-    this.shared_expert_gate = shared ? new Linear(c.hidden_size, 1, { bias: false, initialization: { kind: 'normal', std: options.std } }) : undefined
+    this.shared_expert_gate = shared ? new Linear(c.hidden_size, 1, { bias: false, initialization: { kind: 'normal', std: options.std }, ...intoStream }) : undefined
   }
 
   override forward(x: Tensor): { y: Tensor, logits: Tensor } {

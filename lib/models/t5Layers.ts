@@ -4,6 +4,7 @@ import { Dropout, Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import type { AttentionMask } from '../nn/multiHeadAttention.js'
 import type { Parameter } from '../nn/parameter.js'
+import { intoStream, rounded } from '../nn/precision.js'
 import { ProjectedAttention } from '../nn/projectedAttention.js'
 import { residual } from '../nn/residual.js'
 import { relativeBuckets } from '../nn/relativePositions.js'
@@ -23,8 +24,8 @@ import type { T5Config } from './t5.js'
 // The layers of T5: pre-norm by root mean squares, no biases, scores that are not scaled but biased by the distance of query and key.
 
 /** Standard deviations of the first weights are those of Mesh TensorFlow, which take the missing scale of the scores into account. */
-const product = (c: T5Config, from: number, to: number, std: number): Linear =>
-  new Linear(from, to, { bias: false, initialization: { kind: 'normal', std: c.initializer_factor * std } })
+const product = (c: T5Config, from: number, to: number, std: number, options: { resultDtype?: 'float32' } = {}): Linear =>
+  new Linear(from, to, { bias: false, initialization: { kind: 'normal', std: c.initializer_factor * std }, ...options })
 
 class T5Attention extends ProjectedAttention {
   readonly q: Linear
@@ -40,7 +41,7 @@ class T5Attention extends ProjectedAttention {
     this.q = product(c, c.d_model, inner, (c.d_model * c.d_kv) ** -0.5)
     this.k = product(c, c.d_model, inner, c.d_model ** -0.5)
     this.v = product(c, c.d_model, inner, c.d_model ** -0.5)
-    this.o = product(c, inner, c.d_model, inner ** -0.5)
+    this.o = product(c, inner, c.d_model, inner ** -0.5, intoStream)
     this.relative_attention_bias = withBias
       ? new Embedding(c.relative_attention_num_buckets, c.num_heads, { initialization: { kind: 'normal', std: c.initializer_factor * c.d_model ** -0.5 } }) : undefined
   }
@@ -62,7 +63,7 @@ class DenseReluDense extends Module {
     this.wi = c.is_gated_act ? undefined : into()
     this.wi_0 = c.is_gated_act ? into() : undefined
     this.wi_1 = c.is_gated_act ? into() : undefined
-    this.wo = product(c, c.d_ff, c.d_model, c.d_ff ** -0.5)
+    this.wo = product(c, c.d_ff, c.d_model, c.d_ff ** -0.5, intoStream)
     this.dropout = new Dropout(c.dropout_rate)
   }
 
@@ -73,7 +74,7 @@ class DenseReluDense extends Module {
   private inner(x: Tensor): Tensor {
     const { model_type, dense_act_fn: name } = this.c, of = [model_type, 'feed_forward_proj', name] as const
     if (this.wi) return activatedLinear(...of)(this.wi, x)
-    const gate = this.wi_0!.forward(x), up = this.wi_1!.forward(x)
+    const input = rounded(x), gate = this.wi_0!.forward(input), up = this.wi_1!.forward(input)
     return Object.hasOwn(activationNames, name) ? gatedActivation(gate, up, activationNames[name]!) : mul(activationFunction(...of)(gate), up)
   }
 }
@@ -150,8 +151,9 @@ abstract class T5Stack extends Module {
   }
 
   /** Hidden states `[B, T, C]` of `ids` `[B, T]`; all layers have the bias of the first. */
-  protected through(ids: Tensor, { start = 0, keyPadding, memory, memoryKeyPadding, layers: caches }: TargetContext): Tensor {
+  protected through(ids: Tensor, { start = 0, keyPadding, memory: states, memoryKeyPadding, layers: caches }: TargetContext): Tensor {
     return scope(() => {
+      const memory = states && rounded(states)
       const bias = this.bias(start, ids.shape[1]!), mask = { causal: this.decodes, ...(keyPadding ? { keyPadding } : {}) }
       let x = this.dropout.forward(this.embed_tokens.forward(ids))
       for (const [i, block] of this.block.entries()) {

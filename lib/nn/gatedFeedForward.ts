@@ -4,6 +4,7 @@ import { split } from '../ops/view.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
+import { intoStream, rounded } from './precision.js'
 
 /** W(activation(x Gᵀ) · x Uᵀ): SwiGLU with 'silu', GEGLU with 'gelu' or 'geluTanh'. @see Shazeer 2020, https://arxiv.org/abs/2002.05202 */
 export class GatedFeedForward extends Module {
@@ -17,11 +18,14 @@ export class GatedFeedForward extends Module {
     const options = { bias, initialization: { kind: 'normal', std } } as const
     this.gate_proj = new Linear(width, inner, options)
     this.up_proj = new Linear(width, inner, options)
-    this.down_proj = new Linear(inner, width, options)
+    this.down_proj = new Linear(inner, width, { ...options, ...intoStream })
   }
 
   /** @param x `[…, C]` */
-  forward(x: Tensor): Tensor { return this.down_proj.forward(gatedActivation(this.gate_proj.forward(x), this.up_proj.forward(x), this.activation)) }
+  forward(x: Tensor): Tensor {
+    const input = rounded(x)
+    return this.down_proj.forward(gatedActivation(this.gate_proj.forward(input), this.up_proj.forward(input), this.activation))
+  }
 }
 
 /** The same with gate and up as one product, in that order, as in Phi-3. */
@@ -34,7 +38,7 @@ export class FusedGatedFeedForward extends Module {
     super()
     const options = { bias: false, initialization: { kind: 'normal', std } } as const
     this.gate_up_proj = new Linear(width, 2 * inner, options)
-    this.down_proj = new Linear(inner, width, options)
+    this.down_proj = new Linear(inner, width, { ...options, ...intoStream })
   }
 
   /** @param x `[…, C]` */

@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import type { KeyValueCache } from './keyValueCache.js'
 import { Linear, RMSNorm } from './layers.js'
 import { Module } from './module.js'
+import { intoStream, rounded } from './precision.js'
 import type { Turn } from './rotaryPositions.js'
 
 export interface GroupedQueryOptions {
@@ -64,7 +65,7 @@ export class GroupedQueryAttention extends Module {
     this.q_proj = new Linear(width, heads * headDim, { bias, initialization })
     this.k_proj = new Linear(width, groups * headDim, { bias, initialization })
     this.v_proj = new Linear(width, groups * headDim, { bias, initialization })
-    this.o_proj = new Linear(heads * headDim, width, { bias: outputBias, initialization })
+    this.o_proj = new Linear(heads * headDim, width, { bias: outputBias, initialization, ...intoStream })
     this.q_norm = headNorm === undefined ? undefined : new RMSNorm(headDim, { eps: headNorm })
     this.k_norm = headNorm === undefined ? undefined : new RMSNorm(headDim, { eps: headNorm })
   }
@@ -72,7 +73,7 @@ export class GroupedQueryAttention extends Module {
   /** @param x `[B, T, C]` */
   forward(x: Tensor, context: DecoderContext): Tensor {
     const { headDim, window = 0, scale = 1 / Math.sqrt(headDim), softcap = 0, dropout = 0 } = this.options, [B, T] = x.shape as [number, number, number]
-    const heads = (projection: Linear): Tensor => reshape(projection.forward(x), [B, T, projection.outFeatures / headDim, headDim])
+    const input = rounded(x), heads = (projection: Linear): Tensor => reshape(projection.forward(input), [B, T, projection.outFeatures / headDim, headDim])
     const q = heads(this.q_proj), k = heads(this.k_proj)
     const y = turnedAttention(this.q_norm?.forward(q) ?? q, this.k_norm?.forward(k) ?? k, heads(this.v_proj), context,
       { window, scale, softcap, dropout: this.training ? dropout : 0 })

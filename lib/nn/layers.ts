@@ -8,21 +8,32 @@ import type { Tensor } from '../tensor/tensor.js'
 import { Module } from './module.js'
 import { type Initialization, Parameter } from './parameter.js'
 
+interface LinearLayerOptions {
+  bias?: boolean
+  initialization?: Initialization
+  /** That of another layer, which both then train. */
+  weight?: Parameter | undefined
+  /** float32: so is the result, whatever products run in. Default: their precision. */
+  resultDtype?: 'float32' | undefined
+}
+
 /** y = activation(x Wᵀ + b). Weight `[out, in]`; the default initialisation is PyTorch's (uniform in ±1/√in). */
 export class Linear extends Module {
   readonly weight: Parameter
   readonly bias: Parameter | undefined
+  readonly resultDtype: 'float32' | undefined
 
   constructor(readonly inFeatures: number, readonly outFeatures: number,
-    { bias = true, initialization, weight }: { bias?: boolean, initialization?: Initialization, /** That of another layer, which both then train. */ weight?: Parameter | undefined } = {}) {
+    { bias = true, initialization, weight, resultDtype }: LinearLayerOptions = {}) {
     super()
+    this.resultDtype = resultDtype
     const bound = 1 / Math.sqrt(inFeatures)
     this.weight = weight ?? new Parameter([outFeatures, inFeatures], initialization ?? { kind: 'uniform', low: -bound, high: bound })
     this.bias = bias ? new Parameter([outFeatures], initialization ? { kind: 'zeros' } : { kind: 'uniform', low: -bound, high: bound }) : undefined
   }
 
   /** @param x `[…, in]` @returns `[…, out]` */
-  forward(x: Tensor, activation: Activation = 'none'): Tensor { return linear(x, this.weight, this.bias, { activation }) }
+  forward(x: Tensor, activation: Activation = 'none'): Tensor { return linear(x, this.weight, this.bias, { activation, dtype: this.resultDtype }) }
 }
 
 interface EmbeddingLayerOptions {

@@ -15,6 +15,7 @@ import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
+import { intoStream, rounded } from './precision.js'
 
 export interface MixtureOptions {
   /** C */
@@ -46,7 +47,7 @@ export class MixtureOfExperts extends Module {
     const { width, perToken, std } = options
     if (!Number.isInteger(perToken) || perToken < 1 || perToken > experts.length)
       throw new ConfigError(`mixture of experts: each token is for ${perToken} experts, expected an integer from 1 to ${experts.length}, the number of experts`)
-    this.gate = new Linear(width, experts.length, { bias: false, initialization: { kind: 'normal', std } })
+    this.gate = new Linear(width, experts.length, { bias: false, initialization: { kind: 'normal', std }, ...intoStream })
   }
 
   /** @param x `[…, C]` @returns y `[…, C]`, and what the router gave each token, `[…, E]` */
@@ -54,7 +55,7 @@ export class MixtureOfExperts extends Module {
     return scope(() => {
       const { perToken: k, normalised = true, jitter = 0 } = this.options, { shape, device } = given, C = shape.at(-1)!, N = given.size / C
       const x = this.training && jitter > 0 ? mul(given, cast(uniform(shape, { low: 1 - jitter, high: 1 + jitter, device }), given.dtype)) : given
-      const rows = reshape(x, [N, C]), logits = this.gate.forward(rows), { values, indices } = topK(softmax(cast(logits, 'float32')), k)
+      const rows = rounded(reshape(x, [N, C])), logits = this.gate.forward(rows), { values, indices } = topK(softmax(logits), k)
       const weights = normalised ? div(values, sum(values, -1, { keepDim: true })) : values
       const { tokens, places, counts } = byExpert(indices.dataSync() as Int32Array, k, this.experts.length)
       // An expert that nobody chose has gradients of zero: it computes no row.

@@ -7,6 +7,7 @@ import type { KeyValueCache } from './keyValueCache.js'
 import { Linear } from './layers.js'
 import { Module } from './module.js'
 import { Parameter } from './parameter.js'
+import { intoStream } from './precision.js'
 
 export type AttentionMask = Pick<AttentionOptions, 'causal' | 'keyPadding' | 'bias' | 'window'>
 
@@ -25,7 +26,7 @@ export class MultiHeadAttention extends Module {
     if (width % heads !== 0) throw new ConfigError(`MultiHeadAttention: width ${width} is not a multiple of the ${heads} heads`)
     this.in_proj_weight = new Parameter([3 * width, width], { kind: 'xavierUniform' })
     this.in_proj_bias = options.bias === false ? undefined : new Parameter([3 * width], { kind: 'zeros' })
-    this.out_proj = new Linear(width, width, { bias: options.bias !== false, initialization: { kind: 'kaimingUniform', slope: Math.sqrt(5) } })
+    this.out_proj = new Linear(width, width, { bias: options.bias !== false, initialization: { kind: 'kaimingUniform', slope: Math.sqrt(5) }, ...intoStream })
   }
 
   /**

@@ -5,6 +5,7 @@ import type { KeyValueCache } from './keyValueCache.js'
 import type { Linear } from './layers.js'
 import { Module } from './module.js'
 import type { AttentionMask } from './multiHeadAttention.js'
+import { rounded } from './precision.js'
 
 export interface ProjectedAttentionOptions {
   /** H */
@@ -27,8 +28,8 @@ export abstract class ProjectedAttention extends Module {
    * @param cache keys and values of earlier positions; those of `x` are added to it
    */
   forward(x: Tensor, mask: AttentionMask = {}, cache?: KeyValueCache): Tensor {
-    const { keys, values } = this.project(x)
-    return this.cross(x, cache ? cache.append(keys, values) : { keys, values }, mask)
+    const input = rounded(x), { keys, values } = this.project(input)
+    return this.cross(input, cache ? cache.append(keys, values) : { keys, values }, mask)
   }
 
   /** Attention over another sequence. @param x `[B, T, C]` @param keys `[B, S, H, D]` from `project` */
@@ -40,7 +41,8 @@ export abstract class ProjectedAttention extends Module {
 
   /** Keys and values of a memory `[B, S, C]`, as heads `[B, S, H, D]`. */
   project(memory: Tensor): { keys: Tensor, values: Tensor } {
-    return { keys: this.toHeads(this.products.key, memory), values: this.toHeads(this.products.value, memory) }
+    const input = rounded(memory)
+    return { keys: this.toHeads(this.products.key, input), values: this.toHeads(this.products.value, input) }
   }
 
   private toHeads(layer: Linear, x: Tensor): Tensor {

@@ -10,11 +10,13 @@ import { type Quantization, quantized, type QuantizedMatrix } from './quantizati
 export class QuantizedLinear extends Module {
   readonly inFeatures: number
   readonly outFeatures: number
+  readonly resultDtype: 'float32' | undefined
   private readonly stored: QuantizedMatrix
 
   /** @param weight `[out, in]`, row by row */
-  constructor(weight: Float32Array, [out, inputs]: readonly [number, number], readonly bias: Parameter | undefined, readonly quantization: Quantization, options: { doubleQuantization?: boolean } = {}) {
+  constructor(weight: Float32Array, [out, inputs]: readonly [number, number], readonly bias: Parameter | undefined, readonly quantization: Quantization, options: { doubleQuantization?: boolean, resultDtype?: 'float32' | undefined } = {}) {
     super()
+    this.resultDtype = options.resultDtype
     this.inFeatures = inputs
     this.outFeatures = out
     this.stored = quantized(weight, [out, inputs], quantization, options)
@@ -24,7 +26,7 @@ export class QuantizedLinear extends Module {
   dequantized(): Tensor { return this.stored.dequantize('float32') }
 
   /** @param x `[…, in]` @returns `[…, out]` */
-  forward(x: Tensor, activation: Activation = 'none'): Tensor { return activated(quantizedLinear(x, this.stored, this.bias), activation) }
+  forward(x: Tensor, activation: Activation = 'none'): Tensor { return activated(quantizedLinear(x, this.stored, this.bias, { dtype: this.resultDtype }), activation) }
 
   override dispose(): void {
     for (const t of this.stored.tensors) t.dispose()

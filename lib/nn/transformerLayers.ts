@@ -6,6 +6,7 @@ import type { DecoderLayerCache } from './encoderDecoderState.js'
 import { Dropout, LayerNorm, Linear } from './layers.js'
 import { Module } from './module.js'
 import { type AttentionMask, MultiHeadAttention } from './multiHeadAttention.js'
+import { intoStream, rounded } from './precision.js'
 import { residual } from './residual.js'
 
 /** What the layers of an encoder or decoder share; names as in torch.nn.TransformerEncoderLayer. */
@@ -36,7 +37,7 @@ export class FeedForward extends Module {
   constructor(readonly options: Pick<TransformerLayerOptions, 'dModel' | 'feedForward' | 'dropout' | 'activationDropout' | 'activation'>) {
     super()
     this.linear1 = new Linear(options.dModel, options.feedForward)
-    this.linear2 = new Linear(options.feedForward, options.dModel)
+    this.linear2 = new Linear(options.feedForward, options.dModel, intoStream)
     this.dropout = new Dropout(options.activationDropout ?? options.dropout)
   }
 
@@ -150,10 +151,11 @@ export class TransformerDecoder extends Module {
   }
 
   forward(x: Tensor, memory: Tensor | undefined, mask: AttentionMask & { memoryKeyPadding?: Tensor }, caches?: readonly DecoderLayerCache[]): Tensor {
+    const read = memory && rounded(memory)
     for (const [i, layer] of this.layers.entries()) {
-      x = this.checkpointing && x.requiresGrad && memory && !caches
-        ? checkpoint((y, m) => layer.forward(y, m, mask), x, memory)
-        : layer.forward(x, memory, mask, caches?.[i])
+      x = this.checkpointing && x.requiresGrad && read && !caches
+        ? checkpoint((y, m) => layer.forward(y, m, mask), x, read)
+        : layer.forward(x, read, mask, caches?.[i])
     }
     return this.norm ? this.norm.forward(x) : x
   }

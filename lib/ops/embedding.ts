@@ -3,7 +3,6 @@ import { DTypeError } from '../errors.js'
 import { recorded } from '../autograd/tape.js'
 import type { DType } from '../tensor/dtype.js'
 import { native } from '../tensor/native.js'
-import { context } from '../tensor/scope.js'
 import { emptyLike, type Tensor } from '../tensor/tensor.js'
 import { isRecorded } from './recording.js'
 import { withRows } from './rows.js'
@@ -13,7 +12,7 @@ export interface EmbeddingOptions {
   scale?: number
   /** Id whose row gets no gradient. */
   paddingIndex?: number
-  /** Dtype of the result; that of the surrounding `autocast` by default. */
+  /** Dtype of the result; that of `weight` by default, under `autocast` too. */
   dtype?: DType
 }
 
@@ -28,7 +27,7 @@ export function embedding(ids: Tensor, weight: Tensor, { scale = 1, paddingIndex
     throw new DTypeError(`embedding: weight is ${weight.dtype} and requires a gradient, which is float32. Keep parameters in float32; autocast computes in half precision`)
   return withRows(weight, table => {
     const places = contiguous(ids)
-    const y = emptyLike(weight, [...ids.shape, ...weight.shape.slice(1)], dtype ?? (weight.dtype === 'float32' ? context().precision : weight.dtype))
+    const y = emptyLike(weight, [...ids.shape, ...weight.shape.slice(1)], dtype ?? weight.dtype)
     native.embedding(places.handle, table.handle, y.raw, scale)
     recorded(y, { name: 'embedding', inputs: [table], saved: [places] }, (dy, into, [ids_]) => {
       native.embeddingBackward(dy, ids_!, into(table), scale, paddingIndex)

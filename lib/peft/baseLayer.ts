@@ -13,6 +13,8 @@ export interface LinearLayer extends Module {
   readonly bias?: Parameter | undefined
   /** Whether the weight is stored as `[in, out]`, as GPT-2's are. */
   readonly fanInFanOut?: boolean
+  /** float32 where the result is, whatever products run in. */
+  readonly resultDtype?: 'float32' | undefined
   /** The weight as float32 `[out, in]`, of a layer that keeps it in another form. */
   dequantized?(): Tensor
   forward(x: Tensor, activation?: Activation): Tensor

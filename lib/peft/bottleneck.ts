@@ -3,6 +3,7 @@ import { Dropout, Linear } from '../nn/layers.js'
 import { add } from '../ops/add.js'
 import { activated } from '../ops/activated.js'
 import type { Activation } from '../ops/codes.js'
+import { linear } from '../ops/linear.js'
 import { mul } from '../ops/mul.js'
 import { gelu, relu, silu, tanh } from '../ops/unary.js'
 import { scope } from '../tensor/scope.js'
@@ -52,7 +53,7 @@ export class BottleneckLinear extends AdapterLayer {
         const { non_linearity, adapter_dropout, scaling } = this.settings.get(adapter)!
         const inner = nonLinearities[non_linearity](this.adapter_down.get(adapter)!.forward(y))
         const dropped = this.training && adapter_dropout > 0 ? new Dropout(adapter_dropout).forward(inner) : inner
-        const change = this.adapter_up.get(adapter)!.forward(dropped)
+        const { weight, bias } = this.adapter_up.get(adapter)!, change = linear(dropped, weight, bias, { dtype: y.dtype })
         y = add(y, scaling === 1 ? change : mul(change, scaling))
       }
       return activated(y, activation)

@@ -12,6 +12,7 @@ import { matmul } from '../ops/matmul.js'
 import { div, mul } from '../ops/mul.js'
 import { reshape, transpose } from '../ops/view.js'
 import { noGrad, scope } from '../tensor/scope.js'
+import type { DType } from '../tensor/dtype.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { AdapterDict, AdapterLayer, type NamedPart } from './adapterLayer.js'
 import { featuresOf, type LinearLayer, matrixOf, overwrite } from './baseLayer.js'
@@ -123,23 +124,23 @@ export class LoraLinear extends LoraLayer {
     if (applied.length === 0) return this.base_layer.forward(x, activation)
     return scope(() => {
       let y = this.base_layer.forward(x)
-      for (const adapter of applied) y = this.settings.get(adapter)!.dora ? this.directed(adapter, x, y) : add(y, this.update(adapter, this.dropped(adapter, x)))
+      for (const adapter of applied) y = this.settings.get(adapter)!.dora ? this.directed(adapter, x, y) : add(y, this.update(adapter, this.dropped(adapter, x), y.dtype))
       return activated(y, activation)
     })
   }
 
-  /** scaling · (x Aᵀ Bᵀ + bias); the factor goes where the numbers are few. */
-  private update(adapter: string, x: Tensor): Tensor {
+  /** scaling · (x Aᵀ Bᵀ + bias), in the dtype of what it is added to; the factor goes where the numbers are few. */
+  private update(adapter: string, x: Tensor, dtype: DType): Tensor {
     const { scaling } = this.settings.get(adapter)!, { weight, bias } = this.lora_B.get(adapter)!
     const inner = this.lora_A.get(adapter)!.forward(x)
-    return linear(scaling === 1 ? inner : mul(inner, scaling), weight, bias && mul(bias, scaling))
+    return linear(scaling === 1 ? inner : mul(inner, scaling), weight, bias && mul(bias, scaling), { dtype })
   }
 
   /** DoRA of y = x Wᵀ + b: f · (x Wᵀ + update) + b, with f the factor of each row. Where there is dropout, it is on all that is added to y. */
   private directed(adapter: string, x: Tensor, y: Tensor): Tensor {
     const f = cast(this.factor(adapter), y.dtype), input = this.dropped(adapter, x), bias = this.base_layer.bias && cast(this.base_layer.bias, y.dtype)
-    if (input !== x) return add(y, add(mul(linear(input, matrixOf(this.base_layer)), add(f, -1)), mul(this.update(adapter, input), f)))
-    const scaled = mul(add(bias ? sub(y, bias) : y, this.update(adapter, x)), f)
+    if (input !== x) return add(y, add(mul(linear(input, matrixOf(this.base_layer), undefined, { dtype: y.dtype }), add(f, -1)), mul(this.update(adapter, input, y.dtype), f)))
+    const scaled = mul(add(bias ? sub(y, bias) : y, this.update(adapter, x, y.dtype)), f)
     return bias ? add(scaled, bias) : scaled
   }
 
@@ -216,7 +217,7 @@ export class LoraEmbedding extends LoraLayer {
         const { scaling, dora } = this.settings.get(adapter)!
         const { scale, options: { paddingIndex = -1 } } = this.base_layer
         const inner = embedding(ids, transpose(this.lora_embedding_A.get(adapter)!), { scale: scaling * scale, paddingIndex })
-        const update = linear(inner, this.lora_embedding_B.get(adapter)!)
+        const update = linear(inner, this.lora_embedding_B.get(adapter)!, undefined, { dtype: y.dtype })
         const f = dora ? cast(this.factor(adapter), y.dtype) : undefined
         y = f ? add(mul(y, f), mul(update, f)) : add(y, update)
       }

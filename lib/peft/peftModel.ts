@@ -397,7 +397,7 @@ function adapterLayerFor({ peft_type }: TargetingConfig, module: Module, path: s
 function inFloat32(layer: LinearLayer): Linear {
   return noGrad(() => scope(() => {
     const W = matrixOf(layer), [outFeatures, inFeatures] = W.shape as [number, number]
-    const plain = new Linear(inFeatures, outFeatures, { bias: layer.bias !== undefined })
+    const plain = new Linear(inFeatures, outFeatures, { bias: layer.bias !== undefined, resultDtype: layer.resultDtype })
     overwrite(plain.weight, W)
     if (layer.bias) overwrite(plain.bias!, layer.bias)
     layer.dispose()

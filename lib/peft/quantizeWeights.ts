@@ -32,7 +32,7 @@ export function quantizeWeights<M extends Module>(model: M, { to, skip = [...out
     if (!isLinear(layer)) continue
     const small = noGrad(() => scope(() => {
       const W = matrixOf(layer)
-      return new QuantizedLinear(W.dataSync() as Float32Array, W.shape as [number, number], layer.bias, to, { doubleQuantization })
+      return new QuantizedLinear(W.dataSync() as Float32Array, W.shape as [number, number], layer.bias, to, { doubleQuantization, resultDtype: layer.resultDtype })
     }))
     replaceAt(model, path, small)
     layer.weight!.dispose()

@@ -12,7 +12,7 @@ export interface Context {
   readonly tensors: Tensor[] | undefined
   readonly parent: Context | undefined
   readonly grad: boolean
-  /** Dtype of activations in autocast regions. */
+  /** Dtype of the operands of products in autocast regions. */
   readonly precision: DType
   /** Where tensors are made if nothing else is said; undefined outside of any withDevice. */
   readonly device: Device | undefined
@@ -84,7 +84,7 @@ export const noGrad = <T>(fn: () => T): T => withContext({ grad: false }, fn)
 export const enableGrad = <T>(fn: () => T): T => withContext({ grad: true }, fn)
 
 /**
- * Runs `fn` with activations in `precision`: embeddings and linear layers convert to it, matrix products and attention run in it with float32 accumulation.
- * Parameters, their gradients, statistics and losses stay float32.
+ * Runs `fn` with matrix products and attention in `precision`, with float32 accumulation: linear layers round what they are given, and their weights, to it, and give
+ * results in it. Parameters, their gradients, embeddings, the residual stream, statistics and losses stay float32.
  */
 export const autocast = <T>(precision: 'float32' | 'bfloat16' | 'float16', fn: () => T): T => withContext({ precision }, fn)

@@ -13,7 +13,7 @@ import type { Module } from '#lib/nn/module.js'
 import { tensor } from '#lib/tensor/create.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { scope } from '#lib/tensor/scope.js'
-import { decodesAsItPredicts, farthest, ids, ignoresPadding, inference, learns, recomputes, values } from './seq2seq.js'
+import { addsUpInFloat32, decodesAsItPredicts, farthest, ids, ignoresPadding, inference, learns, recomputes, values } from './seq2seq.js'
 
 const small = {
   vocab_size: 13, d_model: 16, encoder_layers: 2, decoder_layers: 2, encoder_attention_heads: 4, decoder_attention_heads: 2, encoder_ffn_dim: 20, decoder_ffn_dim: 24,
@@ -29,6 +29,12 @@ describe.each(families)('%s', (_, Model) => {
   test('decodes token by token what it predicts at once', () => {
     const model = make(Model)
     decodesAsItPredicts(model)
+    model.dispose()
+  })
+
+  test('adds up in float32 in half precision', () => {
+    const model = make(Model).eval()
+    addsUpInFloat32(model)
     model.dispose()
   })
 

@@ -9,7 +9,7 @@ import { classOf, pretrainedClasses } from '#lib/models/registry.js'
 import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
-import { noGrad, scope } from '#lib/tensor/scope.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
 
@@ -73,6 +73,27 @@ export function decoderTests(kinds: readonly Kind[]): void {
         state.dispose()
       }))
       expect(memory().tensors).toBeLessThanOrEqual(before + 2)   // tables of positions, which grow with the first sequence
+      model.dispose()
+    })
+
+    test('in bfloat16 layers add up in float32, and every weight gets a gradient', () => {
+      const model = create(architecture, options).eval(), gradients = ['float32', 'bfloat16'].map(precision => {
+        scope(() => {
+          autocast(precision as 'float32' | 'bfloat16', () => {
+            expect(model.decoder.forward(ids(tokens)).dtype).toBe('float32')
+            expect(model.forward(ids(tokens)).dtype).toBe(precision)
+            backward(model.loss({ ids: ids(tokens), labels: ids(tokens) }))
+          })
+        })
+        return [...model.namedParameters()].map(([name, p]) => {
+          expect(p.grad === undefined || values(p.grad).every(Number.isFinite)).toBe(true)
+          const found = [name, p.grad !== undefined]
+          p.grad?.dispose()
+          p.grad = undefined
+          return found
+        })
+      })
+      expect(gradients[1]).toEqual(gradients[0])
       model.dispose()
     })
 

@@ -28,7 +28,7 @@ refusalTests('Gemma2ForCausalLM', [
 ])
 
 describe('Gemma', () => {
-  test('scales embeddings by sqrt(C), rounded to the dtype that they are in', () => {
+  test('scales embeddings by sqrt(C), rounded to the precision of products', () => {
     for (const precision of ['float32', 'bfloat16'] as const) {
       const scaled = scope(() => noGrad(() => autocast(precision, () => {
         const model = create('GemmaForCausalLM', { hidden_size: 3072, num_hidden_layers: 1, intermediate_size: 4, head_dim: 2 }) as Gemma, { weight } = model.model.embed_tokens

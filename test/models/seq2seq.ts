@@ -5,7 +5,7 @@ import type { Seq2SeqLanguageModel } from '#lib/models/encoderDecoder.js'
 import { AdamW } from '#lib/optim/adamW.js'
 import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
-import { noGrad, scope } from '#lib/tensor/scope.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 
 // What every model with an encoder and a decoder has to do, whatever its family.
@@ -42,6 +42,29 @@ export function decodesAsItPredicts(model: Seq2SeqLanguageModel): void {
     state.dispose()
   })
   expect(memory().tensors).toBe(before)
+}
+
+/** In half precision encoder and decoder add up in float32, and every weight that has a gradient has one. */
+export function addsUpInFloat32(model: Seq2SeqLanguageModel): void {
+  const batch = { source: ids([5, 9, 2, 7], [3, 8, 8, 7]), labels: ids([4, 6, 2], [9, 2, -100]) }
+  const found = (['float32', 'bfloat16'] as const).map(precision => {
+    scope(() => {
+      autocast(precision, () => {
+        expect(model.encoder.forward(batch.source).dtype).toBe('float32')
+        expect(model.decoder.states(ids([4, 6]), { memory: model.encoder.forward(ids([5, 9])) }).dtype).toBe('float32')
+        expect(model.forward(batch.source, ids([4, 6, 2], [9, 2, 1])).dtype).toBe(precision)
+        backward(model.loss(batch))
+      })
+    })
+    return [...model.namedParameters()].map(([name, p]) => {
+      expect(p.grad === undefined || values(p.grad).every(Number.isFinite)).toBe(true)
+      const known = [name, p.grad !== undefined]
+      p.grad?.dispose()
+      p.grad = undefined
+      return known
+    })
+  })
+  expect(found[1]).toEqual(found[0])
 }
 
 /** Padding that masks name changes nothing for the tokens beside it, of source or target. */

@@ -15,7 +15,7 @@ import { relativeBuckets } from '#lib/nn/relativePositions.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { scope } from '#lib/tensor/scope.js'
 import { Trainer, translationData } from '#lib/train/index.js'
-import { decodesAsItPredicts, farthest, ids, ignoresPadding, inference, learns, recomputes, values } from './seq2seq.js'
+import { addsUpInFloat32, decodesAsItPredicts, farthest, ids, ignoresPadding, inference, learns, recomputes, values } from './seq2seq.js'
 
 const small = {
   vocab_size: 13, d_model: 16, d_kv: 5, d_ff: 20, num_layers: 2, num_decoder_layers: 3, num_heads: 3, relative_attention_num_buckets: 6, relative_attention_max_distance: 8,
@@ -29,6 +29,12 @@ describe.each(kinds)('%s', (_, options) => {
   test('decodes token by token what it predicts at once', () => {
     const model = make(options)
     decodesAsItPredicts(model)
+    model.dispose()
+  })
+
+  test('adds up in float32 in half precision', () => {
+    const model = make(options).eval()
+    addsUpInFloat32(model)
     model.dispose()
   })
 

@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import { CheckpointError, ConfigError, ShapeError } from '#lib/errors.js'
 import { backward } from '#lib/autograd/backward.js'
+import { GatedFeedForward } from '#lib/nn/gatedFeedForward.js'
+import { GroupedQueryAttention } from '#lib/nn/groupedQueryAttention.js'
 import { KeyValueCache } from '#lib/nn/keyValueCache.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '#lib/nn/layers.js'
 import { Module } from '#lib/nn/module.js'
@@ -10,7 +12,7 @@ import * as ops from '#lib/ops/index.js'
 import { ones, tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
-import { noGrad, scope } from '#lib/tensor/scope.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 
 const numbers = (t: Tensor): number[] => Array.from(t.dataSync() as Float32Array)
@@ -271,5 +273,32 @@ describe('Module', () => {
     })
     expect(() => l.requireGradients(true, /nothing/)).toThrow(ConfigError)
     l.dispose()
+  })
+})
+
+describe('half precision', () => {
+  /** Whether there are values that bfloat16 has not. */
+  const exact = (t: Tensor): boolean => t.dtype === 'float32' && numbers(t).some((v, i) => v !== numbers(ops.cast(ops.cast(t, 'bfloat16'), 'float32'))[i])
+
+  test('what is added to the residual stream keeps the bits of the sums, what goes from product to product does not', () => {
+    scope(() => noGrad(() => autocast('bfloat16', () => {
+      const x = wave(2, 5, 12), gated = new GatedFeedForward(12, 20, 'silu', 0.3), heads = new MultiHeadAttention(12, 3)
+      const grouped = new GroupedQueryAttention({ width: 12, heads: 4, groups: 2, headDim: 3, std: 0.3 })
+      for (const y of [gated.forward(x), heads.forward(x), grouped.forward(x, {})]) expect(exact(y)).toBe(true)
+      expect([gated.gate_proj.forward(x).dtype, grouped.q_proj.forward(x).dtype]).toEqual(['bfloat16', 'bfloat16'])
+      for (const module of [gated, heads, grouped]) module.dispose()
+    })))
+  })
+
+  test.each([false, true])("the paper's layers add up in float32 (norm first: %p), and the tape keeps operands of products in half of the memory", normFirst => {
+    const layer = varied(new TransformerEncoderLayer({ ...options, normFirst })), x = ones([8, 16, 12], { requiresGrad: true })
+    const kept = (precision: 'float32' | 'bfloat16'): number => scope(() => {
+      const before = memory().bytes, y = autocast(precision, () => layer.forward(x, {}))
+      expect(exact(y)).toBe(true)
+      return memory().bytes - before
+    })
+    expect(kept('bfloat16') / kept('float32')).toBeLessThan(0.8)
+    layer.dispose()
+    x.dispose()
   })
 })

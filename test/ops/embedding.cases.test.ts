@@ -61,10 +61,11 @@ describe('embedding', () => {
     })
   })
 
-  test('autocast decides the dtype of a float32 table, and dtype of any', () => {
+  test('rows are in the dtype of the table, under autocast too, unless another is asked for', () => {
     scope(() => {
       const weight = ones([3, 2], { requiresGrad: true })
-      const y = autocast('bfloat16', () => embedding(idsOf(1), weight))
+      expect(autocast('bfloat16', () => embedding(idsOf(1), weight)).dtype).toBe('float32')
+      const y = embedding(idsOf(1), weight, { dtype: 'bfloat16' })
       expect(y.dtype).toBe('bfloat16')
       backward(y, tensor([[1, 2]], null, { dtype: 'bfloat16' }))
       expect(weight.grad!.dtype).toBe('float32')

@@ -13,7 +13,7 @@ import type { Module } from '#lib/nn/module.js'
 import { tensor } from '#lib/tensor/create.js'
 import { cpu, memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
-import { noGrad, scope } from '#lib/tensor/scope.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 
 const sizes = { vocab_size: 19, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 32 }
 const gptSizes = { vocab_size: 19, n_positions: 32, n_embd: 16, n_layer: 2, n_head: 4, resid_pdrop: 0, embd_pdrop: 0, attn_pdrop: 0 }
@@ -74,6 +74,26 @@ describe.each([['Llama', llama], ['GPT2', gpt2]] as const)('%s', (_, create) => 
     for (const [path, p] of base.namedParameters()) if (options.peft_type !== 'LORA' || options.bias === undefined || !path.endsWith('bias')) expect([path, p.dataSync()]).toEqual([path, weights.get(path)])
     for (const model of [base, other]) model.dispose()
   })
+
+  test.each([...Object.entries(kinds), ['LoRA on the embedding', { peft_type: 'LORA', r: 4, target_modules: ['embed_tokens', 'wte'] }] as const])(
+    '%s in bfloat16 is near what it is in float32, on layers that add to the residual stream too', (_name, options) => {
+      const model = getPeftModel<Llama | GPT2>(create(), options)
+      trained(model)
+      const run = (precision: 'float32' | 'bfloat16'): number[] => scope(() => autocast(precision, () => {
+        expect(model.decoder.forward(batch().ids).dtype).toBe('float32')
+        backward(model.loss(batch()))
+        const all = [...noGrad(() => model.forward(batch().ids)).dataSync() as Float32Array]
+        for (const [, p] of model.namedParameters()) {
+          if (p.requiresGrad) all.push(...p.grad!.dataSync() as Float32Array)
+          p.grad?.dispose()
+          p.grad = undefined
+        }
+        return all
+      }))
+      const exact = run('float32'), half = run('bfloat16'), length = (v: number[]): number => Math.sqrt(v.reduce((s, x) => s + x * x, 0))
+      expect(length(exact.map((x, i) => x - half[i]!)) / length(exact)).toBeLessThan(0.1)
+      model.dispose()
+    })
 
   test.each(Object.entries(kinds).filter(([name]) => name !== 'bottlenecks'))('%s merged computes the same, unmerged and disabled the base', (_name, options) => {
     const base = create(), before = logits(base), names = [...base.namedParameters()].map(([path]) => path)

@@ -8,7 +8,7 @@ import { getPeftModel, quantizeWeights } from '#lib/peft/index.js'
 import { tensor } from '#lib/tensor/create.js'
 import { cpu, memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
-import { noGrad, scope } from '#lib/tensor/scope.js'
+import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 
 const llama = (width = 64): Llama => {
   manualSeed(3)
@@ -25,6 +25,24 @@ const relative = (a: Float32Array, b: Float32Array): number => Math.sqrt(a.reduc
 const distance = (a: Float32Array, b: Float32Array): number => a.reduce((m, x, i) => Math.max(m, Math.abs(x - b[i]!)), 0)
 
 describe('quantizeWeights', () => {
+  test('in bfloat16 quantised layers add to the residual stream in float32, and gradients pass through them', () => {
+    const model = llama()
+    quantizeWeights(model, { to: 'int8' })
+    const tuned = getPeftModel(model, { peft_type: 'LORA', r: 4, target_modules: ['q_proj', 'down_proj'], init_lora_weights: false })
+    const gradients = (['float32', 'bfloat16'] as const).map(precision => scope(() => autocast(precision, () => {
+      expect(tuned.decoder.forward(batch().ids).dtype).toBe('float32')
+      backward(tuned.loss(batch()))
+      return Float32Array.from([...tuned.namedParameters()].filter(([, p]) => p.requiresGrad).flatMap(([, p]) => {
+        const values = [...p.grad!.dataSync() as Float32Array]
+        p.grad!.dispose()
+        p.grad = undefined
+        return values
+      }))
+    })))
+    expect(relative(gradients[1]!, gradients[0]!)).toBeLessThan(0.05)
+    tuned.dispose()
+  })
+
   test.each([['int8', 1.08, 0.02], ['nf4', 0.57, 0.4]] as const)('%s: the base takes few bytes, an adapter is trained on it, and merged it is in float32', (to, atMost, error) => {
     llama().dispose()   // the random generator's own tensor is made once and stays
     const before = memory().bytes, model = llama(128), whole = memory().bytes - before
