@@ -85,7 +85,7 @@ template <class T> WW_DEVICE float finishRow(const NormForward<T>& a, int64_t ro
 }
 
 // kThreads threads a row, kElements of it in each.
-template <class T, bool kCentred, int kElements, unsigned kThreads> __global__ void __launch_bounds__(kThreads == kWarp ? 128 : kThreads) normRows(NormForward<T> a) {
+template <class T, bool kCentred, int kElements, unsigned kThreads> __global__ void __launch_bounds__(kThreads == kWarp ? 128 : kThreads, kThreads == kWarp ? 4 : 1) normRows(NormForward<T> a) {
   constexpr int V = kVector<T>, K = kElements / V;
   constexpr unsigned kRowsOfBlock = (kThreads == kWarp ? 128 : kThreads) / kThreads;
   WW_SHARED(float, scratch, [2 * kThreads / kWarp]);
@@ -191,7 +191,7 @@ template <class T> struct NormBackward {
 
 // The block goes over rows blockIdx, blockIdx + gridDim, …; each thread keeps the sums for its columns in registers, so that there are as many partial sums as
 // blocks and no atomics.
-template <class T, bool kCentred, int kElements, unsigned kThreads> __global__ void __launch_bounds__(kRowThreads) normBackwardRows(NormBackward<T> a) {
+template <class T, bool kCentred, int kElements, unsigned kThreads> __global__ void __launch_bounds__(kRowThreads, 1) normBackwardRows(NormBackward<T> a) {
   constexpr int V = kVector<T>, K = kElements / V;
   constexpr unsigned kRowsOfBlock = kRowThreads / kThreads;
   WW_SHARED(float, scratch, [2 * kThreads / kWarp]);

@@ -37,8 +37,10 @@ template <int V> WW_DEVICE void dropoutFactors(const DropoutStream& stream, uint
     const bool second = element & 4;
     WW_UNROLL for (int i = 0; i < 4; i++) factors[i] = (second ? drawn[4 + i] : drawn[i]) >= stream.threshold ? stream.scale : 0.f;
   } else {
-    uint32_t mine = 0;
-    WW_UNROLL for (int i = 0; i < 8; i++) mine = static_cast<int>(element & 7) == i ? drawn[i] : mine;
+    // By the bits of its place: an index would put the array into memory.
+    const auto at = [&](int i) { return drawn[i] | static_cast<uint32_t>(drawn[i + 1]) << 16; };
+    const uint32_t low = element & 2 ? at(2) : at(0), high = element & 2 ? at(6) : at(4), pair = element & 4 ? high : low;
+    const uint32_t mine = element & 1 ? pair >> 16 : pair & 0xFFFFu;
     factors[0] = mine >= stream.threshold ? stream.scale : 0.f;
   }
 }
