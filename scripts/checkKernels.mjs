@@ -1,15 +1,63 @@
-// Compiles the kernels of cuda/ for GPUs and reads ptxas's report: node scripts/checkKernels.mjs [--arch=80,90a] [--all] [layer_norm …]. Fails where a kernel spills
-// registers or has a stack that nothing allows. No GPU is needed.
+// Compiles the kernels of cuda/ for GPUs and reads ptxas's report and the machine code: node scripts/checkKernels.mjs [--arch=80,90a] [--all] [layer_norm …]. Fails where
+// a kernel spills registers, has a stack that nothing allows, exceeds its budget or lacks the instructions that it was written for. No GPU is needed.
 import { performance } from 'node:perf_hooks'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { BuildError, main, root } from './command.mjs'
+import { basename, dirname, join } from 'node:path'
+import { BuildError, main, output, root } from './command.mjs'
 import { findNvcc } from './deviceLibrary.mjs'
 
 // sinf and cosf keep the digits of large arguments in a stack of 28 bytes.
 const stackAllowed = /^unary\.cu .*Any(Forward|Backward)/
+
+// What a kernel may take at most: registers of a thread, bytes of static shared memory. The first line whose pattern fits "file kernel", as the compiler mangles it, counts.
+// Registers decide how many blocks share a multiprocessor; the limits leave a few for other versions of ptxas.
+const budgets = [
+  { kernel: /^matmul.* .*tensorProduct.*TensorTileILi128E/, registers: 255, shared: 0 },   // 128 threads, two blocks
+  { kernel: /^matmul.* .*tensorProduct/, registers: 128, shared: 0 },                      // 128 threads, four blocks
+  { kernel: /^matmul.* .*fmaProduct/, registers: 128, shared: 0 },
+  { kernel: /^matmul/, registers: 64, shared: 1024 },
+  { kernel: /^(layer|rms)_norm.* .*normBackwardRows/, registers: 255, shared: 4160 },      // a row of a weight's gradient in registers
+  { kernel: /^(layer|rms)_norm.* .*normRows/, registers: 128, shared: 1024 },
+  { kernel: /^softmax/, registers: 96, shared: 1024 },
+  { kernel: /./, registers: 64, shared: 9216 },
+]
+
+// Instructions that have to be there, by their first word: tensor cores, asynchronous copies, fragments from shared memory. And those that must not.
+const instructions = [
+  { kernel: /tensorProduct/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
+  { kernel: /fmaProduct/, needs: ['FFMA', 'LDGSTS'], refuses: ['HMMA', 'LDL', 'STL'] },
+]
+
+/** What a kernel of ptxas's report takes beyond its budget, in words; undefined if it keeps to it. */
+export function beyondBudget(file, { name, registers, shared }) {
+  const budget = budgets.find(line => line.kernel.test(`${file} ${name}`))
+  if (registers > budget.registers) return `${registers} registers, ${budget.registers} are its budget`
+  if (shared > budget.shared) return `${shared} bytes of static shared memory, ${budget.shared} are its budget`
+  return undefined
+}
+
+/** The instructions of each kernel in what cuobjdump -sass prints: a map of names to sets of first words. */
+export function readCode(text) {
+  const kernels = new Map()
+  for (const part of text.split(/Function : /).slice(1)) {
+    const words = part.matchAll(/^\s*\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9]*)/gm)
+    kernels.set(/^\S+/.exec(part)[0], new Set([...words].map(match => match[1])))
+  }
+  return kernels
+}
+
+/** What is wrong with the instructions of a kernel, in words; undefined if they are as they should be. */
+export function wrongCode(name, words) {
+  for (const { kernel, needs, refuses } of instructions) {
+    if (!kernel.test(name)) continue
+    const missing = needs.filter(word => !words.has(word)), unwanted = refuses.filter(word => words.has(word))
+    if (missing.length) return `no ${missing.join(', ')} in its machine code`
+    if (unwanted.length) return `${unwanted.join(', ')} in its machine code`
+  }
+  return undefined
+}
 
 /** The kernels of ptxas's report (-Xptxas -v): name as it is mangled, registers, bytes of stack, spills and static shared memory. */
 export function readReport(text) {
@@ -30,7 +78,12 @@ function compile(nvcc, file, architecture, folder) {
     '-std=c++20', '-O3', '-cubin', `-arch=sm_${architecture}`, '--extended-lambda', '--expt-relaxed-constexpr', '-Werror', 'all-warnings', '-Xptxas', '-v',
     '-I', root, '-I', join(root, 'native'), '-o', cubin, file], { encoding: 'utf8', maxBuffer: 1 << 28 })
   if (status !== 0) throw new BuildError(`${basename(file)} for sm_${architecture}:\n${stdout}${stderr}`)
-  return readReport(stdout + stderr)
+  const kernels = readReport(stdout + stderr)
+  if (!kernels.some(k => instructions.some(line => line.kernel.test(k.name)))) return kernels
+  const sass = output(join(dirname(nvcc), 'cuobjdump'), ['-sass', cubin], { maxBuffer: 1 << 28 })
+  if (!sass) throw new BuildError(`kernels: no cuobjdump beside ${nvcc}, which reads the machine code (pip install "cuda-toolkit[cuobjdump,nvdisasm]")`)
+  const code = readCode(sass)
+  return kernels.map(k => ({ ...k, wrong: wrongCode(k.name, code.get(k.name) ?? new Set()) }))
 }
 
 if (process.argv[1] === import.meta.filename) {
@@ -61,6 +114,7 @@ if (process.argv[1] === import.meta.filename) {
             if (all) console.log(`  ${k.registers} registers, stack ${k.stack}, spills ${k.spills}, shared ${k.shared}: ${k.name}`)
             if (k.spills || (k.stack && !stackAllowed.test(`${file} ${k.name}`)))
               faults.push(`${file} sm_${architecture}: ${k.spills ? `${k.spills} bytes of spills` : `a stack of ${k.stack} bytes`}: ${k.name}`)
+            for (const fault of [beyondBudget(file, k), k.wrong]) if (fault) faults.push(`${file} sm_${architecture}: ${fault}: ${k.name}`)
           }
         }
     } finally {
