@@ -1,4 +1,4 @@
-import { describe, expect } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { DTypeError, ShapeError } from '#lib/errors.js'
 import { backward } from '#lib/autograd/backward.js'
 import { tensor, zeros } from '#lib/tensor/create.js'
@@ -10,9 +10,6 @@ import { cast } from '#lib/ops/copy.js'
 import { linear } from '#lib/ops/linear.js'
 import { transpose } from '#lib/ops/view.js'
 import { normal, opCases, type Array64, type OpCase } from './opCases.js'
-import { needing } from '../testDevice.js'
-
-const onDevice = needing('matmul')
 
 /** erfc for the reference: 1 - erf by its series, or the continued fraction of the tail. */
 function erfc(x: number): number {
@@ -100,7 +97,7 @@ opCases('linear', [
 const random = (shape: number[], seed: number, requiresGrad = true): Tensor => tensor(Float32Array.from(normal(shape, { seed }).data), shape, { requiresGrad })
 
 describe('linear', () => {
-  onDevice('under autocast computes in half precision and gives the float32 weight a float32 gradient', () => {
+  test('under autocast computes in half precision and gives the float32 weight a float32 gradient', () => {
     scope(() => {
       const x = random([7, 40], 1), weight = random([24, 40], 2), b = random([24], 3)
       const gradients = (precision: 'float32' | 'bfloat16') => {
@@ -119,7 +116,7 @@ describe('linear', () => {
     })
   })
 
-  onDevice('under autocast gives the float32 sums themselves where they are asked for, of operands that are rounded, and gradients of them', () => {
+  test('under autocast gives the float32 sums themselves where they are asked for, of operands that are rounded, and gradients of them', () => {
     scope(() => {
       const once = (t: Tensor): Tensor => noGrad(() => cast(cast(t, 'bfloat16'), 'float32'))
       const x = random([7, 40], 1), weight = random([24, 40], 2), b = random([24], 3), dy = once(random([7, 24], 4, false))
@@ -142,7 +139,7 @@ describe('linear', () => {
     })
   })
 
-  onDevice('gives a bias its gradient when the weight is frozen, and a frozen input none', () => {
+  test('gives a bias its gradient when the weight is frozen, and a frozen input none', () => {
     scope(() => {
       const x = random([5, 4], 1, false), weight = random([3, 4], 2, false), b = random([3], 3)
       const y = linear(x, weight, b)
@@ -152,7 +149,7 @@ describe('linear', () => {
     })
   })
 
-  onDevice('accumulates over two backward passes', () => {
+  test('accumulates over two backward passes', () => {
     scope(() => {
       const x = random([5, 4], 1), weight = random([3, 4], 2), b = random([3], 3)
       const step = () => { const y = linear(x, weight, b); backward(y, tensor(Float32Array.from({ length: 15 }, (_, i) => i % 4), [5, 3])) }
@@ -164,14 +161,14 @@ describe('linear', () => {
     })
   })
 
-  onDevice('refuses a weight of another width, and says what came', () => {
+  test('refuses a weight of another width, and says what came', () => {
     expect(() => linear(zeros([2, 3]), zeros([5, 4]))).toThrow(ShapeError)
     expect(() => linear(zeros([2, 3]), zeros([5, 4]))).toThrow(/\[2, 3\] and the weight \[5, 4\]/)
     expect(() => linear(zeros([2, 4]), zeros([5, 4]), zeros([4]))).toThrow(ShapeError)
     expect(() => linear(zeros([]), zeros([5, 4]))).toThrow(ShapeError)
   })
 
-  onDevice('leaves nothing behind', () => {
+  test('leaves nothing behind', () => {
     const x = zeros([2, 3, 4], { requiresGrad: true }), weight = zeros([5, 4], { requiresGrad: true }), b = zeros([5], { requiresGrad: true })
     const before = memory().tensors
     for (const activation of ['none', 'relu', 'gelu'] as const) {

@@ -1,4 +1,4 @@
-import { describe, expect } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { DTypeError, ShapeError } from '#lib/errors.js'
 import { backward } from '#lib/autograd/backward.js'
 import { tensor, zeros } from '#lib/tensor/create.js'
@@ -7,9 +7,6 @@ import { noGrad } from '#lib/tensor/scope.js'
 import { matmul } from '#lib/ops/matmul.js'
 import { transpose } from '#lib/ops/view.js'
 import { normal, opCases, type Array64, type OpCase } from './opCases.js'
-import { needing } from '../testDevice.js'
-
-const onDevice = needing('matmul')
 
 /** alpha a b with the batch dimensions repeated as NumPy does. */
 function product(a: Array64, b: Array64, alpha = 1): Array64 {
@@ -103,18 +100,18 @@ opCases('matmul', [
 ])
 
 describe('matmul', () => {
-  onDevice('of no columns of a is zero, and of no rows nothing', () => {
+  test('of no columns of a is zero, and of no rows nothing', () => {
     expect([...matmul(zeros([2, 0]), zeros([0, 3])).dataSync()]).toEqual([0, 0, 0, 0, 0, 0])
     expect(matmul(zeros([0, 4]), zeros([4, 3])).shape).toEqual([0, 3])
     expect(matmul(zeros([0, 2, 4]), zeros([4, 3])).shape).toEqual([0, 2, 3])
   })
 
-  onDevice('passes NaN and infinity on to their rows and columns', () => {
+  test('passes NaN and infinity on to their rows and columns', () => {
     const a = tensor([[1, NaN], [1, 1]]), b = tensor([[1, Infinity, 0], [1, 1, 2]])
     expect([...matmul(a, b).dataSync()]).toEqual([NaN, NaN, NaN, 2, Infinity, 2])
   })
 
-  onDevice('refuses what does not fit, and says what came', () => {
+  test('refuses what does not fit, and says what came', () => {
     expect(() => matmul(zeros([2, 3]), zeros([4, 5]))).toThrow(ShapeError)
     expect(() => matmul(zeros([2, 3]), zeros([4, 5]))).toThrow(/\[2, 3\] and b \[4, 5\]/)
     expect(() => matmul(zeros([2, 3, 4]), zeros([3, 4, 5]))).toThrow(ShapeError)
@@ -123,7 +120,7 @@ describe('matmul', () => {
     expect(() => matmul(zeros([2, 2], { dtype: 'int32' }), zeros([2, 2], { dtype: 'int32' }))).toThrow(DTypeError)
   })
 
-  onDevice('leaves nothing behind, whatever the shapes', () => {
+  test('leaves nothing behind, whatever the shapes', () => {
     const shapes: [number[], number[]][] = [[[3, 4], [4, 5]], [[4], [4]], [[2, 3, 4], [4, 5]], [[2, 3, 4], [4]], [[4], [2, 4, 5]], [[5, 4], [2, 4, 3]]]
     for (const [left, right] of shapes) {
       const a = zeros(left, { requiresGrad: true }), b = zeros(right, { requiresGrad: true })
