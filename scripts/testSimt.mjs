@@ -11,8 +11,7 @@ await main(async () => {
   await withBuildLock(() => buildDeviceLibrary('simt'))
   const files = process.argv.slice(2)
   const env = { WARPWEFT_CUDA: 'simt', WARPWEFT_TEST_DEVICE: 'cuda', WARPWEFT_DEVICE: 'cuda' }
-  // Those of quantised weights quantise them while they are collected, which takes a kernel that the backend lacks.
-  runJest(files.length ? files : ['test/ops/(?!quantizedLinear).*cases', 'test/lifecycle/cuda'], { env })
+  runJest(files.length ? files : ['test/ops/.*cases', 'test/lifecycle/cuda'], { env })
   const missing = output(process.execPath, ['--input-type=module', '-e', "console.log((await import('#lib/tensor/cuda.js')).cuda().missing.join(', '))"], { env: { ...process.env, ...env } })
   if (missing?.trim()) console.log(`the backend lacks: ${missing.trim()}`)
 })
