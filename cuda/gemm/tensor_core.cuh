@@ -84,6 +84,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
   int stage = 0, free = Tile::kStages - 1;   // the one that is read, and the one that is filled
   for (int64_t step = 0; step < steps; step++) {
     const int next = stage + 1 == Tile::kStages ? 0 : stage + 1;
+    issue(step + Tile::kStages - 1, free);
     WW_UNROLL for (int s = 0; s < kSteps; s++) {
       if (s + 1 < kSteps) {
         fetch((s + 1) % 2, stage, 16 * (s + 1));
@@ -91,7 +92,6 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
         Turns::turn();
         fetch((s + 1) % 2, next, 0);   // beyond the last step: nothing that is used
       }
-      if (s == 0) issue(step + Tile::kStages - 1, free);
       WW_UNROLL for (int i = 0; i < kDown; i++)
         WW_UNROLL for (int j = 0; j < kAcross; j++) {
           mma<T>(sums[i][2 * j], a[s % 2][i], {b[s % 2][j][0], b[s % 2][j][1]});
