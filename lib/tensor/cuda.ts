@@ -21,7 +21,7 @@ export interface Cuda {
   readonly why: string | undefined
 }
 
-/** GPUs, by compute capability, on which every kernel has been run and compared (`npm run gpu:verify`). Others are experimental. */
+/** GPUs, by compute capability (sm_90), on which every kernel has been run and compared with the CPU's. Others are experimental. */
 export const verifiedOnHardware: readonly string[] = []
 
 const none = (why: string): Cuda => ({ devices: [], versions: '', missing: [], emulated: false, why })
@@ -92,8 +92,11 @@ function installed(): string | undefined {
   }
 }
 
+/** Whether kernels have been run and compared on a GPU of this kind. */
+export function isVerified(i: number): boolean { return verifiedOnHardware.includes(/sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? '') }
+
 /** The name of a GPU, and whether kernels have been run on one of its kind. */
 export function describeCuda(i: number): string {
-  const text = cuda().devices[i]!, architecture = /sm_\d+/.exec(text)?.[0] ?? ''
-  return cuda().emulated || verifiedOnHardware.includes(architecture) ? text : `${text}; experimental: its kernels have not been verified on such hardware`
+  const text = cuda().devices[i]!
+  return cuda().emulated || isVerified(i) ? text : `${text}; experimental: its kernels have not been verified on such hardware`
 }

@@ -1,5 +1,5 @@
 import { DeviceError } from '../errors.js'
-import { cuda, describeCuda } from './cuda.js'
+import { cuda, describeCuda, isVerified } from './cuda.js'
 import { native, waitFor } from './native.js'
 import { context, withContext } from './scope.js'
 
@@ -64,11 +64,13 @@ function choose(): { device: Device, reason: string } {
   if (devices.length === 0) return { device: cpu, reason: `cpu: ${why ?? 'there is no GPU'}` }
   if (emulated) return { device: cpu, reason: "cpu: behind 'cuda' is the emulator, which is for tests" }
   if (missing.length) return { device: cpu, reason: `cpu: the CUDA backend has no kernel yet for ${missing.join(', ')}` }
+  if (!isVerified(0)) return { device: cpu, reason: "cpu: kernels of the CUDA backend have not been verified on such a GPU; 'cuda' asks for it by name" }
   return { device: gpu(0, 'cuda'), reason: `cuda:0: ${describeCuda(0)}` }
 }
 
 /**
- * The device of a name: `'cpu'`, `'cuda'` (the first GPU), `'cuda:1'`, or `'auto'`: the first GPU if it can be used, else the CPU.
+ * The device of a name: `'cpu'`, `'cuda'` (the first GPU), `'cuda:1'`, or `'auto'`: the first GPU if the backend has every op and
+ * was verified on its kind, else the CPU.
  * @throws DeviceError for a name that is unknown or a device that is not there; never for `'auto'`
  */
 export function device(name: string | Device = 'auto'): Device {
