@@ -14,11 +14,16 @@ import { compareTrajectory } from './trajectory.js'
 export type Precision = 'float32' | 'bfloat16' | 'float16'
 export interface Outcome { name: string, architecture: string, comparisons: Comparison[] }
 
+/** Parts of the largest value of an output or gradient; and of the largest gradient of the case, for gradients that are zero but for rounding. */
+const bounds: Record<Precision, { output: number, gradient: number, ofAll: number }> = {
+  float32: { output: 2e-5, gradient: 1e-4, ofAll: 1e-6 }, bfloat16: { output: 3e-2, gradient: 3e-2, ofAll: 5e-3 }, float16: { output: 5e-3, gradient: 5e-3, ofAll: 8e-4 },
+}
+
 async function compareOutputs(c: Case, precision: Precision): Promise<Comparison[]> {
   const { model, run, nameOf, merged } = existsSync(join(c.directory, 'adapter')) ? await adaptedSubject(c) : subjectOf(c)
   model.eval()
   const results: Comparison[] = []
-  const [outputBound, gradientBound] = precision === 'float32' ? [2e-5, 1e-4] : [3e-2, 3e-2]
+  const { output: outputBound, gradient: gradientBound, ofAll } = bounds[precision]
   const gradients = [...c.expected.keys()].filter(name => name.startsWith('grad.'))
   const largestGradient = Math.max(0, ...gradients.map(name => largest(c.expected.get(name)!.data)))
   await scope(() => autocast(precision, async () => {
@@ -28,7 +33,7 @@ async function compareOutputs(c: Case, precision: Precision): Promise<Comparison
       if (name.startsWith('generate.') || name.startsWith('merged')) continue
       if (name.startsWith('grad.')) {
         const p = new Map(model.namedParameters({ once: false })).get(nameOf(name.slice('grad.'.length)))
-        const bound = Math.max(gradientBound * largest(expected.data), (precision === 'float32' ? 1e-6 : 5e-3) * largestGradient)
+        const bound = Math.max(gradientBound * largest(expected.data), ofAll * largestGradient)
         results.push(compare(name, p?.grad && { shape: p.shape, data: await p.grad.data() as Float32Array }, expected, bound))
       } else {
         const y = outputs[name]
