@@ -50,11 +50,11 @@ struct Problem {
   Batch batch;
 };
 
-// Strides of dimensions of size 1 mean nothing; they get values that make the fast paths apply.
+// Strides of dimensions of size 1 mean nothing; they get values that make the fast paths apply: also where nothing is read, addresses of copies are multiples of 16.
 inline void settle(Problem& p) {
   if (p.K == 1) {
-    if (p.a.line != 1) p.a.depth = 1;
-    if (p.b.line != 1) p.b.depth = 1;
+    p.a.depth = p.a.line == 1 ? 0 : 1;
+    p.b.depth = p.b.line == 1 ? 0 : 1;
   }
   if (p.M == 1) p.a.line = p.a.depth == 1 ? 0 : 1;
   if (p.N == 1) p.b.line = p.b.depth == 1 ? 0 : 1;
@@ -129,7 +129,7 @@ inline Layout layoutOf(const Problem& p, Moving which) {
   for (int d = 0; d < p.batch.rank; d++)
     if (!whole(p.batch.strides[d][which])) return Layout::elements;
   if (x.depth == 1 && (lines == 1 || whole(x.line))) return Layout::depth;
-  if (x.line == 1 && (p.K <= 1 || whole(x.depth))) return Layout::lines;
+  if (x.line == 1 && whole(x.depth)) return Layout::lines;
   return Layout::elements;
 }
 

@@ -299,7 +299,7 @@ void profile() {
   expect(cpuPeak(s) > 1e8, "peak: of a processor of this century");
   const View two{nullptr, {3, 4}, {4, 1}, 2, DType::f32}, broadcast{nullptr, {3, 4}, {0, 1}, 2, DType::f32};
   const Use uses[] = {{nullptr, two, "x", Role::update}, {nullptr, broadcast, "y", Role::read}};
-  const Call call{0, "op", nullptr, nullptr, false, uses, 2, &s};
+  const warpweft::Call call{0, "op", nullptr, nullptr, false, uses, 2, &s};
   s.profile.start();
   expect(codeOf([&] { s.profile.start(); }) == "ERR_CONFIG", "profile: one at a time");
   s.profile.add(call, Profile::Clock::now(), -1, 6);

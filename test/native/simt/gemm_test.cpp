@@ -70,7 +70,10 @@ template <class T> void products() {
   // A tile and a bit of the next, down and across; depths that are no multiple of a step.
   for (const Sizes& s : {Sizes{"large", TileChoice::large, 133, 138, 83}, {"small", TileChoice::small, 70, 67, 150}, {"few", TileChoice::few, 11, 133, 300}}) {
     for (const Form formA : kForms)
-      for (const Form formB : kForms) product<T>(s.name, s.tile, 1, 1, s.M, s.N, s.K, formA, formB);
+      for (const Form formB : kForms) {
+        product<T>(s.name, s.tile, 1, 1, s.M, s.N, s.K, formA, formB);
+        product<T>(s.name, s.tile, 1, 1, 65, 257, 1, formA, formB);   // rows behind the only one are not even addressed askew
+      }
     product<T>(s.name, s.tile, 3, 1, s.M, s.N, s.K, Form::depth, Form::lines);
     product<T>(s.name, s.tile, 2, 1, s.M, s.N, s.K, Form::lines, Form::lines);
     product<T>(s.name, s.tile, 32, 1, 9, 5, 40, Form::depth, Form::depth);   // parts of nothing
