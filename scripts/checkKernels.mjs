@@ -18,6 +18,7 @@ const budgets = [
   { kernel: /^matmul.* .*tensorProduct/, registers: 128, shared: 0 },                      // 128 threads, four blocks
   { kernel: /^matmul.* .*fmaProduct/, registers: 128, shared: 0 },
   { kernel: /^matmul/, registers: 64, shared: 1024 },
+  { kernel: /^attention.* .*(attentionForward|Gradient)/, registers: 255, shared: 1024 },   // sums of a block's queries or keys in registers
   { kernel: /^(layer|rms)_norm.* .*normBackwardRows/, registers: 255, shared: 4160 },      // a row of a weight's gradient in registers
   { kernel: /^(layer|rms)_norm.* .*normRows/, registers: 128, shared: 1024 },
   { kernel: /^softmax/, registers: 96, shared: 1024 },
@@ -27,6 +28,7 @@ const budgets = [
 // Instructions that have to be there, by their first word: tensor cores, asynchronous copies, fragments from shared memory. And those that must not.
 const instructions = [
   { kernel: /tensorProduct/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
+  { kernel: /attentionForwardINS_\d(f|bf)16E/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
   { kernel: /fmaProduct/, needs: ['FFMA', 'LDGSTS'], refuses: ['HMMA', 'LDL', 'STL'] },
 ]
 
