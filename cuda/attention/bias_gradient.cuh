@@ -70,11 +70,9 @@ template <class T> __global__ void __launch_bounds__(kBiasWarps * 32, 1) attenti
     Statistics statistics[2];
     WW_UNROLL for (int h = 0; h < 2; h++) {
       const int row = firstOfWarp + g + 8 * h;
-      const bool exists = row < s.queries;
       reach.low[0][h] = band.low(row);
-      reach.high[0][h] = exists ? band.high(row) : 0;
-      const int64_t at = (static_cast<int64_t>(s.batch) * p.heads + head) * p.queries + s.firstQuery + row;
-      statistics[h] = {exists ? a.base[at] : infinity(), exists ? a.delta[at] : 0.f};
+      reach.high[0][h] = row < s.queries ? band.high(row) : 0;
+      statistics[h] = statisticsOf(a, s, head, row);
     }
     float c[1][NT][4], d[1][NT][4];
     clear(c);

@@ -37,6 +37,13 @@ template <class T> __global__ void __launch_bounds__(kDeltaThreads) attentionDel
 
 struct Statistics { float base, delta; };
 
+// Of a query of a sequence; behind its last one, those that make all probabilities zeros.
+template <class T> WW_DEVICE Statistics statisticsOf(const BackwardArguments<T>& a, const Sequence& s, int head, int query) {
+  if (query >= s.queries) return {infinity(), 0.f};
+  const int64_t at = (static_cast<int64_t>(s.batch) * a.p.heads + head) * a.p.queries + s.firstQuery + query;
+  return {a.base[at], a.delta[at]};
+}
+
 // c: scores, becomes m p without dropout's scale. d: dy . v, becomes dS. of(n, e): the statistics of the element's query.
 template <int NT, class F> WW_DEVICE void gradientsOf(float (&c)[1][NT][4], float (&d)[1][NT][4], uint32_t keep, float keepScale, F&& of) {
   WW_UNROLL for (int n = 0; n < NT; n++)

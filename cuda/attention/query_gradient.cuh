@@ -37,11 +37,9 @@ template <class T, int kWidth> __global__ void __launch_bounds__(BackwardTiles<T
   Statistics statistics[2];
   WW_UNROLL for (int h = 0; h < 2; h++) {
     const int query = firstOfWarp + g + 8 * h;
-    const bool exists = query < s.queries;
     reach.low[0][h] = band.low(query);
-    reach.high[0][h] = exists ? lesser(to, band.high(query)) : 0;
-    const int64_t at = (static_cast<int64_t>(s.batch) * p.heads + head) * p.queries + s.firstQuery + query;
-    statistics[h] = {exists ? a.base[at] : infinity(), exists ? a.delta[at] : 0.f};
+    reach.high[0][h] = query < s.queries ? lesser(to, band.high(query)) : 0;
+    statistics[h] = statisticsOf(a, s, head, query);
   }
 
   const auto load = [&](int key, int stage) {
