@@ -34,10 +34,7 @@ export const bench: Command = {
     if (trace !== undefined && !options.on('profile')) throw new UsageError('--trace is of --profile: give both')
     if (options.on('profile')) return profiled(output, trace)
     atWork('measuring', () => 'What is measured so far is above.')
-    const about = {
-      processor: cpus()[0]?.model.trim(), device: defaultDevice().describe(), threads: threads(), node: process.versions.node, repeats,
-      command: `warpweft bench --repeats ${repeats}`,
-    }
+    const about = { ...machine(), repeats, command: `warpweft bench --repeats ${repeats}` }
     console.log(`${about.processor}; ${about.device}; ${about.threads} threads; float32; median of ${repeats} (fastest to slowest)`)
     const rows: Row[] = []
     for (const measure of measurements()) {
@@ -51,6 +48,8 @@ export const bench: Command = {
   },
 }
 
+const machine = () => ({ processor: cpus()[0]?.model.trim(), device: defaultDevice().describe(), threads: threads(), node: process.versions.node })
+
 /** The training step of the measurements op by op, after two that warm up. */
 async function profiled(output: string | undefined, trace: string | undefined): Promise<number> {
   atWork('profiling', () => 'Nothing has been written.')
@@ -59,10 +58,10 @@ async function profiled(output: string | undefined, trace: string | undefined): 
   for (let i = 0; i < 2; i++) await step()
   const measured = await profile(step)
   dispose()
-  console.log(`${cpus()[0]?.model.trim()}; ${defaultDevice().describe()}; one training step of the encoder-decoder that bench measures, float32`)
+  const about = machine(), { milliseconds, busyMilliseconds, peaks, ops } = measured
+  console.log(`${about.processor}; ${about.device}; one training step of the encoder-decoder that bench measures, float32`)
   console.log(measured.table())
-  const { milliseconds, busyMilliseconds, peaks, ops } = measured
-  if (output !== undefined) await writeJsonAtomic(output, { processor: cpus()[0]?.model.trim(), device: measured.device, threads: threads(), node: process.versions.node, milliseconds, busyMilliseconds, peaks, ops })
+  if (output !== undefined) await writeJsonAtomic(output, { ...about, milliseconds, busyMilliseconds, peaks, ops })
   if (trace !== undefined) await writeJsonAtomic(trace, measured.chromeTrace())
   return 0
 }

@@ -10,7 +10,7 @@ import { isRecorded } from './recording.js'
 import { reshape } from './view.js'
 
 /** The dtype that a product of float32 values is computed in here. */
-function computeDtype(x: Tensor): DType {
+export function computeDtype(x: Tensor): DType {
   const { precision } = context()
   return x.dtype === 'float32' ? precision : x.dtype
 }

@@ -1,11 +1,10 @@
 import { ShapeError } from '../errors.js'
 import { recorded } from '../autograd/tape.js'
 import { native } from '../tensor/native.js'
-import { context } from '../tensor/scope.js'
 import { dtypeId, type DType } from '../tensor/dtype.js'
 import { empty, sizeOf, type Tensor } from '../tensor/tensor.js'
 import { cast } from './copy.js'
-import { biasGradient, type LinearOptions } from './linear.js'
+import { biasGradient, computeDtype, type LinearOptions } from './linear.js'
 import { reshape } from './view.js'
 
 /** A weight `[out, in]` that is stored in another form and made when it is needed. */
@@ -24,7 +23,7 @@ export interface StoredWeight {
 export function quantizedLinear(x: Tensor, weight: StoredWeight, bias?: Tensor, { dtype }: Pick<LinearOptions, 'dtype'> = {}): Tensor {
   const [N, K] = weight.shape
   if (x.rank < 1 || x.shape.at(-1) !== K) throw new ShapeError(`linear: x is [${x.shape.join(', ')}] and the weight [${N}, ${K}], expected [out, in] with in = the last dimension of x`)
-  const { precision } = context(), operands = x.dtype === 'float32' ? precision : x.dtype, M = sizeOf(x.shape.slice(0, -1))
+  const operands = computeDtype(x), M = sizeOf(x.shape.slice(0, -1))
   const converted = cast(x, operands), input = x.rank === 2 ? converted : reshape(converted, [M, K]), y = empty([M, N], dtype ?? operands, x.device)
   const W = weight.dequantize(operands), transposed = native.view(W.raw, 0, 2, K, N, 1, K)
   native.matmul(input.handle, transposed, y.raw, bias?.handle ?? 0, 0, 0, 0, 0, 1)

@@ -145,14 +145,13 @@ export async function profile<T>(fn: () => T | Promise<T>, options: ProfileOptio
   await cpu.synchronize()
   native.startProfile()
   const began = performance.now()
-  let recorded: string | undefined
+  let result: T, milliseconds: number, recorded: string
   try {
-    const result = await fn()
+    result = await fn()
     await cpu.synchronize()
-    const milliseconds = performance.now() - began
-    recorded = native.stopProfile()
-    return new Profile(result, milliseconds, JSON.parse(recorded) as Recorded, machine, options)
+    milliseconds = performance.now() - began
   } finally {
-    if (recorded === undefined) native.stopProfile()
+    recorded = native.stopProfile()
   }
+  return new Profile(result, milliseconds, JSON.parse(recorded) as Recorded, machine, options)
 }
