@@ -7,6 +7,7 @@ import { tensor } from '#lib/tensor/create.js'
 import { memory } from '#lib/tensor/device.js'
 import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
+import { takenGradients } from './gradients.js'
 
 // What every model with an encoder and a decoder has to do, whatever its family.
 
@@ -56,13 +57,7 @@ export function addsUpInFloat32(model: Seq2SeqLanguageModel): void {
         backward(model.loss(batch))
       })
     })
-    return [...model.namedParameters()].map(([name, p]) => {
-      expect(p.grad === undefined || values(p.grad).every(Number.isFinite)).toBe(true)
-      const known = [name, p.grad !== undefined]
-      p.grad?.dispose()
-      p.grad = undefined
-      return known
-    })
+    return takenGradients(model)
   })
   expect(found[1]).toEqual(found[0])
 }
