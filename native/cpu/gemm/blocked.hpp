@@ -10,7 +10,8 @@ namespace warpweft::cpu::WW_ISA::gemm {
 // Multiplications that are worth waking a thread for.
 inline constexpr int64_t kTaskProducts = 1 << 17;
 // Sums of a block of c that wait for the next block of depth.
-inline constexpr int64_t kScratchBytes = kNearBytes + 4 * kRows * kColumns;
+inline constexpr int64_t kWaitingBytes = 256 << 10;
+inline constexpr int64_t kScratchBytes = kWaitingBytes + 4 * kRows * kColumns;
 
 // E: panel elements; B: storage of b where it is read in place, else E; T: storage of a and b.
 template <class E, class B, class T> class Blocked {
@@ -32,6 +33,8 @@ template <class E, class B, class T> class Blocked {
 
  private:
   struct Block { int64_t row, rows, column, columns; };
+  struct Depth { int64_t begin, size; bool first, last; };
+  struct Tiles { Tile<E, E> packed; Tile<E, B> inPlace; };
 
   static void piece(const Product& p, const Plan& q, char* memory, const Workers& workers) {
     const Blocked x{p, q, reinterpret_cast<E*>(memory), reinterpret_cast<E*>(memory + q.aBytes), reinterpret_cast<float*>(memory + q.aBytes + q.bBytes)};
@@ -68,9 +71,12 @@ template <class E, class B, class T> class Blocked {
   // The grid: blocks of `tall` by `wide` panels for each part of the depth.
   void multiply(const Block& block, const Workers& workers) const {
     const int64_t panelsOfA = ceilDiv(block.rows, q.height), panelsOfB = ceilDiv(block.columns, kColumns);
-    int64_t tall = minimum(panelsOfA, maximum(1, kNearBytes / (4 * q.height * maximum(1, q.run))));
-    int64_t wide = panelsOfB;
-    if (waits()) wide = minimum(wide, maximum(1, kNearBytes / (4 * tall * q.height * kColumns)));
+    int64_t tall = panelsOfA, wide = panelsOfB;
+    if (waits()) {
+      const int64_t most = kWaitingBytes / (4 * q.height * kColumns);   // tiles
+      if (kPassesB) wide = minimum(wide, near()), tall = minimum(tall, maximum(1, most / wide));
+      else tall = minimum(tall, near()), wide = minimum(wide, maximum(1, most / tall));
+    }
     const auto tasks = [&] { return ceilDiv(panelsOfA, tall) * ceilDiv(panelsOfB, wide) * q.splits; };
     const int64_t enough = workers.count() == 1 ? 1 : 4 * workers.count(), least = kTaskProducts / maximum(1, q.height * kColumns * p.K);
     while (tasks() < enough && tall * wide > least * q.splits && tall * wide > 1) {
@@ -85,36 +91,55 @@ template <class E, class B, class T> class Blocked {
     });
   }
 
+  // Panels that pass by again and again, and so should stay in L2.
+  int64_t near() const { return maximum(1, kNearBytes / (4 * (kPassesB ? kColumns : q.height) * maximum(1, q.run))); }
+
   // Sums go through memory of their own between blocks of depth, unless they may lie in c.
   bool waits() const { return q.blocks > 1 && q.splits == 1 && !p.plain(); }
 
   void grid(const Block& block, int64_t top, int64_t bottom, int64_t left, int64_t right, int64_t split, float* waiting) const {
     const int64_t firstBlock = q.blocks * split / q.splits, lastBlock = q.blocks * (split + 1) / q.splits;
     alignas(64) float hot[kRows * kColumns];
-    const bool plain = p.plain();
+    const Tiles tiles{tileOf<E, E, true>(q.height, kVectors), q.direct ? tileOf<E, B, false>(q.height, kVectors) : nullptr};
     for (int64_t k = firstBlock; k < lastBlock; k++) {
-      const int64_t begin = k * q.run, depth = minimum(q.run, q.elements - begin);
-      float* next = waiting;
-      for (int64_t j = left; j < right; j++) {
-        const int64_t column = j * kColumns, columns = minimum(kColumns, block.columns - column), vectors = ceilDiv(columns, kWidth);
-        const bool direct = q.direct && columns == kColumns;
-        const Tile<E, E> packed = tileOf<E, E>(q.height, vectors);
-        const Tile<E, B> inPlace = direct ? tileOf<E, B>(q.height, vectors) : nullptr;
-        const E* const packedB = b + (q.direct ? 0 : column * q.elements) + begin * kColumns;
-        const B* const placeB = reinterpret_cast<const B*>(p.b.data) + begin * p.b.depth + block.column + column;
-        for (int64_t i = top; i < bottom; i++, next += q.height * kColumns) {
-          const int64_t row = i * q.height, rows = minimum(q.height, block.rows - row);
-          Target target{hot, kColumns, rows, columns, false};
-          if (q.splits > 1) target = {partial + (split * q.rows + row) * q.columns + column, q.columns, rows, columns, k > firstBlock};
-          else if (plain) target = {elementOf<float>(p.c, block.row + row, block.column + column), p.c.row, rows, columns, p.accumulate || k > 0};
-          else if (waiting) target = {next, kColumns, rows, columns, k > 0};
-          const E* const panel = a + row * q.elements + begin * q.height;
-          if (direct) inPlace(panel, placeB, p.b.depth, depth, target);
-          else packed(panel, packedB, kColumns, depth, target);
-          if (q.splits == 1 && !plain && k + 1 == lastBlock) finish(p, target.data, kColumns, block.row + row, rows, block.column + column, columns);
+      const Depth depth{k * q.run, minimum(q.run, q.elements - k * q.run), k == firstBlock, k + 1 == lastBlock};
+      const auto cell = [&](int64_t i, int64_t j) WW_ALWAYS {
+        float* const sums = waiting ? waiting + ((i - top) * (right - left) + j - left) * q.height * kColumns : hot;
+        this->cell(tiles, block, i, j, split, depth, sums);
+      };
+      const int64_t group = near();
+      if constexpr (kPassesB) {
+        for (int64_t j = left; j < right; j += group) {
+          const int64_t end = minimum(j + group, right);
+          for (int64_t i = top; i < bottom; i++)
+            for (int64_t l = j; l < end; l++) cell(i, l);
+        }
+      } else {
+        for (int64_t i = top; i < bottom; i += group) {
+          const int64_t end = minimum(i + group, bottom);
+          for (int64_t j = left; j < right; j++)
+            for (int64_t l = i; l < end; l++) cell(l, j);
         }
       }
     }
+  }
+
+  // One tile of c over one block of depth. `sums` is where it waits for the next one, or for its epilogue.
+  WW_INLINE void cell(const Tiles& tiles, const Block& block, int64_t i, int64_t j, int64_t split, const Depth& depth, float* sums) const {
+    const int64_t row = i * q.height, rows = minimum(q.height, block.rows - row);
+    const int64_t column = j * kColumns, columns = minimum(kColumns, block.columns - column);
+    const bool plain = p.plain();
+    Target target{sums, kColumns, rows, columns, !depth.first};
+    if (q.splits > 1) target = {partial + (split * q.rows + row) * q.columns + column, q.columns, rows, columns, !depth.first};
+    else if (plain) target = {elementOf<float>(p.c, block.row + row, block.column + column), p.c.row, rows, columns, p.accumulate || !depth.first};
+    const E* const panel = a + row * q.elements + depth.begin * q.height;
+    if (q.direct && columns == kColumns) {
+      tiles.inPlace(panel, reinterpret_cast<const B*>(p.b.data) + depth.begin * p.b.depth + block.column + column, p.b.depth, depth.size, target);
+    } else {
+      const Tile<E, E> packed = columns > kColumns - kWidth ? tiles.packed : tileOf<E, E, true>(q.height, ceilDiv(columns, kWidth));
+      packed(panel, b + (q.direct ? 0 : column * q.elements) + depth.begin * kColumns, kColumns, depth.size, target);
+    }
+    if (q.splits == 1 && !plain && depth.last) finish(p, target.data, kColumns, block.row + row, rows, block.column + column, columns);
   }
 
   // Adds the parts of the depth in their order.

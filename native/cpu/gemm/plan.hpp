@@ -10,12 +10,12 @@ inline constexpr int64_t kFewRows = 16;
 // Up to here reading rows of a float32 b where they lie costs less than packing them.
 inline constexpr int64_t kDirectRows = 48;
 
-// Depth of a block: a panel of b of it (64 KiB, 32 KiB) stays near while the panels of a pass.
+// Depth of a block.
 inline constexpr int64_t kRun = 512;
 // Depth of a block where b is read where it lies: few enough rows for the prefetchers to follow each of them.
 inline constexpr int64_t kDirectRun = 16;
-// What a block of panels of a may take of L2, and sums that wait for the next block of depth.
-inline constexpr int64_t kNearBytes = 256 << 10;
+// What the panels that pass by again and again may take of L2.
+inline constexpr int64_t kNearBytes = (kPassesB ? 512 : 256) << 10;
 // Where sums may be added up in c, depth is packed in pieces of about this size for both operands together, which pass through the caches once.
 inline constexpr int64_t kPieceBytes = 1 << 20;
 // Limits of the packed copies. Operands beyond them are packed piece by piece.

@@ -16,13 +16,18 @@ inline constexpr int kColumns = kVectors * kWidth;
 // Rows of tiles that read b where it lies in half precision (gemm/plan.hpp).
 inline constexpr int kRowsOfHalf = kRows < 8 ? kRows : 8;
 
+// Which operand's panel stays in L1 while those of the other pass by, from L2. With vectors of 16 a panel of b of a whole block of depth is larger than L1, so
+// that of a stays, and b is fetched `kAhead` steps of depth ahead; with shorter vectors the loads of the tile leave no room for that.
+inline constexpr bool kPassesB = kWidth == 16;
+inline constexpr int kAhead = kPassesB ? 8 : 0;
+
 // Where a tile of sums goes: `rows` by `columns` floats, written or added to.
 struct Target { float* data; int64_t row; int64_t rows, columns; bool add; };
 
-// a: a panel of R lines. b: `depth` rows of V vectors, bRow elements apart.
+// a: a panel of R lines. b: `depth` rows of V vectors, bRow elements apart; `Packed` if they follow each other.
 template <class E, class B> using Tile = void (*)(const E* a, const B* b, int64_t bRow, int64_t depth, const Target& target);
 
-template <class E, class B, int R, int V>
+template <class E, class B, int R, int V, bool Packed>
 __attribute__((noinline)) static void tile(const E* __restrict a, const B* __restrict b, int64_t bRow, int64_t depth, const Target& target) {
   F32 sum[R][V];
 #pragma GCC unroll 16
@@ -38,7 +43,10 @@ __attribute__((noinline)) static void tile(const E* __restrict a, const B* __res
   for (int64_t k = 0; k < depth; k++, a += R, b += bRow) {
     typename VectorOf<E>::type right[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; j++) right[j] = loadElements(b + j * kWidth);
+    for (int j = 0; j < V; j++) {
+      right[j] = loadElements(b + j * kWidth);
+      if constexpr (kAhead > 0 && Packed) __builtin_prefetch(b + (kAhead * V + j) * kWidth);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
       const auto left = splatElement(a + i);
@@ -77,11 +85,11 @@ __attribute__((noinline)) static void tile(const E* __restrict a, const B* __res
 }
 
 // The tile function for panels of `rows` lines and `vectors` vectors.
-template <class E, class B, int R = 1, int V = 1> WW_INLINE Tile<E, B> tileOf(int64_t rows, int64_t vectors) {
+template <class E, class B, bool Packed, int R = 1, int V = 1> WW_INLINE Tile<E, B> tileOf(int64_t rows, int64_t vectors) {
   constexpr int most = sizeof(B) == 2 ? kRowsOfHalf : kRows;
-  if constexpr (R < most) if (rows > R) return tileOf<E, B, R + 1, V>(rows, vectors);
-  if constexpr (V < kVectors) if (vectors > V) return tileOf<E, B, R, V + 1>(rows, vectors);
-  return tile<E, B, R, V>;
+  if constexpr (R < most) if (rows > R) return tileOf<E, B, Packed, R + 1, V>(rows, vectors);
+  if constexpr (V < kVectors) if (vectors > V) return tileOf<E, B, Packed, R, V + 1>(rows, vectors);
+  return tile<E, B, R, V, Packed>;
 }
 
 }  // namespace warpweft::cpu::WW_ISA::gemm
