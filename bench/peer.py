@@ -59,11 +59,12 @@ class LanguageModel(nn.Module):
         return F.linear(self.ln_f(x), self.wte.weight)
 
 
-def training(model, vocabulary, inputs, labels):
+def training(model, vocabulary, inputs, labels, low):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def loss():
-        return F.cross_entropy(model(*inputs).reshape(-1, vocabulary), labels.reshape(-1))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+            return F.cross_entropy(model(*inputs).reshape(-1, vocabulary), labels.reshape(-1))
 
     loss = torch.compile(loss) if "compile" in sys.argv else loss
 
@@ -75,18 +76,18 @@ def training(model, vocabulary, inputs, labels):
     return step
 
 
-def train(name):
+def train(name, low):
     if name in ("base", "tiny"):
         V, width, heads, layers, feed_forward, B, S = (10000, 512, 8, 6, 2048, 16, 32) if name == "base" else (8000, 128, 4, 4, 256, 64, 16)
         source, target, labels = (torch.randint(0, V, (B, S)) for _ in range(3))
-        return training(Translator(V, width, heads, layers, feed_forward).train(), V, (source, target), labels)
+        return training(Translator(V, width, heads, layers, feed_forward).train(), V, (source, target), labels, low)
     V, T, layers, heads, width, B = (65, 64, 4, 4, 128, 12) if name == "nanogpt" else (50257, 256, 12, 12, 768, 2)
     ids, labels = torch.randint(0, V, (B, T)), torch.randint(0, V, (B, T))
-    return training(LanguageModel(V, T, layers, heads, width).train(), V, (ids,), labels)
+    return training(LanguageModel(V, T, layers, heads, width).train(), V, (ids,), labels, low)
 
 
-def product(n):
-    a, b = torch.randn(n, n), torch.randn(n, n)
+def product(n, low):
+    a, b = (torch.randn(n, n, dtype=torch.bfloat16 if low else torch.float32) for _ in range(2))
 
     def run():
         with torch.inference_mode():
@@ -158,12 +159,13 @@ def beams(width=512, heads=8, vocabulary=10000, length=32, steps=32, beam=4):
 
 
 def work(name):
-    kind, _, rest = name.partition("-")
+    low = name.endswith("-bfloat16")
+    kind, _, rest = name.removesuffix("-bfloat16").partition("-")
     if kind == "matmul":
-        return product(int(rest))
+        return product(int(rest), low)
     if kind == "attention":
         return attended(int(rest.split("-")[0]), "causal" in rest, rest.endswith("backward"))
-    return train(rest) if kind == "train" else beams()
+    return train(rest, low) if kind == "train" else beams()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ function summary(all: readonly Measurement[]) {
 }
 
 const about = { ...machine(), torch: torch || null, compile: values.compile, rounds, seconds: Number(values.seconds) }
-console.log(`${about.processor}; ${about.device}; Node ${about.node}; float32; ${rounds} rounds of ${about.seconds} s, `
+console.log(`${about.processor}; ${about.device}; Node ${about.node}; float32 unless a work says otherwise; ${rounds} rounds of ${about.seconds} s, `
   + (torch ? `PyTorch ${torch}${values.compile ? ' with torch.compile for training' : ''} in turns` : `no PyTorch: ${values.python} cannot import torch (--python PYTHON names another)`))
 console.log(`${'work'.padEnd(40)} ${'warpweft ms'.padStart(24)} ${'PyTorch ms'.padStart(24)} ${'ratio'.padStart(18)} ${'peak MiB'.padStart(12)}`)
 

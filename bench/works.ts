@@ -3,6 +3,7 @@ import { Random } from '#lib/data/random.js'
 import { generate } from '#lib/generate/generate.js'
 import { Transformer } from '#lib/models/transformer.js'
 import { attention } from '#lib/ops/attention.js'
+import { cast } from '#lib/ops/copy.js'
 import { matmul } from '#lib/ops/matmul.js'
 import { tensor } from '#lib/tensor/create.js'
 import { cpu } from '#lib/tensor/device.js'
@@ -24,8 +25,12 @@ export interface Work {
 const random = new Random(0, 'bench')
 const normal = (...shape: number[]): Tensor => tensor(Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal()), shape).keep()
 
-function product(n: number): Work {
-  const a = normal(n, n), b = normal(n, n)
+type Precision = 'float32' | 'bfloat16'
+const suffix = { float32: '', bfloat16: '-bfloat16' } as const
+const precisions = ['float32', 'bfloat16'] as const
+
+function product(n: number, precision: Precision): Work {
+  const [a, b] = [normal(n, n), normal(n, n)].map(t => precision === 'float32' ? t : cast(t, precision).keep()) as [Tensor, Tensor]
   return { flop: 2 * n ** 3, run: () => scope(async () => { noGrad(() => { matmul(a, b) }); await cpu.synchronize() }) }
 }
 
@@ -45,8 +50,8 @@ function attended(S: number, causal: boolean, gradients: boolean): Work {
   }
 }
 
-function training(name: StepName): Work {
-  const { step, units, unit } = trainingStep(name)
+function training(name: StepName, precision: Precision): Work {
+  const { step, units, unit } = trainingStep(name, precision)
   return { run: step, units, unit }
 }
 
@@ -61,12 +66,12 @@ function beams(): Work {
 }
 
 export const works: Readonly<Record<string, () => Work>> = {
-  ...Object.fromEntries([256, 512, 1024, 2048].map(n => [`matmul-${n}`, () => product(n)])),
+  ...Object.fromEntries(precisions.flatMap(precision => [256, 512, 1024, 2048].map(n => [`matmul-${n}${suffix[precision]}`, () => product(n, precision)]))),
   ...Object.fromEntries(([[512, false], [2048, true]] as const).flatMap(([S, causal]) => ([[false, 'forward'], [true, 'forward-backward']] as const).map(([gradients, what]) =>
     [`attention-${S}${causal ? '-causal' : ''}-${what}`, () => attended(S, causal, gradients)] as const))),
-  ...Object.fromEntries(stepNames.map(name => [`train-${name}`, () => training(name)])),
+  ...Object.fromEntries(precisions.flatMap(precision => stepNames.map(name => [`train-${name}${suffix[precision]}`, () => training(name, precision)]))),
   'translate-beam4': beams,
 }
 
 /** Measured unless others are named; `train-gpt2` takes several seconds a step on a laptop. */
-export const usualWorks = Object.keys(works).filter(name => name !== 'train-gpt2')
+export const usualWorks = Object.keys(works).filter(name => !name.startsWith('train-gpt2'))

@@ -1,13 +1,10 @@
 #include "cpu/isa.hpp"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "cpu/processor.hpp"
 #include "runtime/op.hpp"
 
 namespace warpweft::cpu {
@@ -20,34 +17,11 @@ namespace baseline { const Entry* kernel(int op); double multiplyAdds(int64_t re
 
 namespace {
 
-#if defined(__x86_64__)
-// Asked of the processor itself: __builtin_cpu_supports needs a part of the compiler's runtime that zig does not have.
-// Intel SDM vol. 1, 14.3 (the system saves the registers) and vol. 2, CPUID leaf 7 (features).
-struct Features {
-  unsigned c1 = 0, b7 = 0, c7 = 0, a7_1 = 0, saved = 0;
-  Features() {
-    constexpr unsigned kSavesRegisters = 1u << 27;   // OSXSAVE
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!__get_cpuid(1, &a, &b, &c1, &d) || !(c1 & kSavesRegisters)) return;
-    __asm__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
-    if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d) && a >= 1) __get_cpuid_count(7, 1, &a7_1, &b, &c, &d);
-  }
-  static bool all(unsigned word, unsigned bits) { return (word & bits) == bits; }
-  bool avx2() const {
-    return all(saved, 0x6) && all(c1, 1u << 12 | 1u << 28 | 1u << 29)   // fma, avx, f16c
-           && all(b7, 1u << 5 | 1u << 8);                               // avx2, bmi2
-  }
-  bool avx512() const {
-    return avx2() && all(saved, 0xe6) && all(b7, 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31)   // f, dq, bw, vl
-           && all(c7, 1u << 11) && all(a7_1, 1u << 5);                                        // vnni, bf16
-  }
-};
-#endif
-
 constexpr InstructionSet kSets[] = {
 #if defined(__x86_64__)
-    {"avx512", [] { return Features().avx512(); }, avx512::kernel, avx512::multiplyAdds},
-    {"avx2", [] { return Features().avx2(); }, avx2::kernel, avx2::multiplyAdds},
+    {"amx", [] { return chooseBf16Products(Bf16Products::tiles); }, avx512::kernel, avx512::multiplyAdds},   // the kernels of avx512, with products of bfloat16 in tile registers
+    {"avx512", hasAvx512, avx512::kernel, avx512::multiplyAdds},
+    {"avx2", hasAvx2, avx2::kernel, avx2::multiplyAdds},
 #endif
     {"baseline", [] { return true; }, baseline::kernel, baseline::multiplyAdds},
 };

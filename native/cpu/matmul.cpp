@@ -13,8 +13,10 @@ using namespace gemm;
 void product(const Product& p, const Plan& q, char* memory, const Workers& workers) {
   dispatchFloat(p.type, [&]<class T>() {
     if (q.dots) return dots<T>(p, memory, workers);
-    if constexpr (kPairs && std::is_same_v<T, bf16>)
+    if constexpr (kPairs && std::is_same_v<T, bf16>) {
+      if (q.tiles) return Blocked<TilePair, TilePair, T>::run(p, q, memory, workers);
       if (q.pairs) return Blocked<Pair, Pair, T>::run(p, q, memory, workers);
+    }
     Blocked<float, T, T>::run(p, q, memory, workers);
   });
 }

@@ -1,3 +1,6 @@
+#ifndef WARPWEFT_SIMT
+#include "cpu/processor.hpp"
+#endif
 #include "ops/matmul.hpp"
 
 #include <array>
@@ -258,9 +261,19 @@ int main(int count, char** values) {
   const int cases = count > 1 ? std::atoi(values[1]) : 150;
   refusals();
   for (const Kernel& k : WW_ENTRIES(Matmul)) {
-    choices.seed(11);
-    chosenCases(k);
-    randomCases(k, cases);
+#ifndef WARPWEFT_SIMT
+    // Each way of multiplying bfloat16 that the processor has.
+    using cpu::Bf16Products;
+    for (const Bf16Products products : {Bf16Products::pairs, Bf16Products::tiles, Bf16Products::floats}) {
+      if (products != Bf16Products::floats && (std::string(k.isa) != "avx512" || !cpu::chooseBf16Products(products))) continue;
+      cpu::chooseBf16Products(products);
+#endif
+      choices.seed(11);
+      chosenCases(k);
+      randomCases(k, cases);
+#ifndef WARPWEFT_SIMT
+    }
+#endif
   }
   return report("matmul");
 }

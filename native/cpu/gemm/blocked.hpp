@@ -11,7 +11,7 @@ namespace warpweft::cpu::WW_ISA::gemm {
 inline constexpr int64_t kTaskProducts = 1 << 17;
 // Sums of a block of c that wait for the next block of depth.
 inline constexpr int64_t kWaitingBytes = 256 << 10;
-inline constexpr int64_t kScratchBytes = kWaitingBytes + 4 * kRows * kColumns;
+inline constexpr int64_t kScratchBytes = kWaitingBytes + 4 * kMostRows * kColumns;
 
 // E: panel elements; B: storage of b where it is read in place, else E; T: storage of a and b.
 template <class E, class B, class T> class Blocked {
@@ -58,11 +58,11 @@ template <class E, class B, class T> class Blocked {
     workers.each(tasks, [&](int64_t task, int) {
       if (task < tasksOfB) {
         const int64_t panel = firstOfB + task * groupB, line = panel * kColumns, lines = minimum(block.columns - line, groupB * kColumns);
-        gemm::pack<E, T>(p.b, p.N, p.K, block.column + line, lines, kColumns, b + (panel - firstOfB) * kColumns * q.elements, p.exchanged ? sumsAt(block.column + line) : nullptr,
-                         p.addSums);
+        packPanels<E, T, false>(p.b, p.N, p.K, block.column + line, lines, kColumns, b + (panel - firstOfB) * kColumns * q.elements, p.exchanged ? sumsAt(block.column + line) : nullptr,
+                                p.addSums);
       } else {
         const int64_t panel = (task - tasksOfB) * groupA, line = panel * q.height, lines = minimum(block.rows - line, groupA * q.height);
-        gemm::pack<E, T>(p.a, p.M, p.K, block.row + line, lines, q.height, a + line * q.elements, !p.exchanged && firstColumns ? sumsAt(block.row + line) : nullptr, p.addSums);
+        packPanels<E, T, true>(p.a, p.M, p.K, block.row + line, lines, q.height, a + line * q.elements, !p.exchanged && firstColumns ? sumsAt(block.row + line) : nullptr, p.addSums);
       }
     });
   }
@@ -99,8 +99,11 @@ template <class E, class B, class T> class Blocked {
 
   void grid(const Block& block, int64_t top, int64_t bottom, int64_t left, int64_t right, int64_t split, float* waiting) const {
     const int64_t firstBlock = q.blocks * split / q.splits, lastBlock = q.blocks * (split + 1) / q.splits;
-    alignas(64) float hot[kRows * kColumns];
-    const Tiles tiles{tileOf<E, E, true>(q.height, kVectors), q.direct ? tileOf<E, B, false>(q.height, kVectors) : nullptr};
+    alignas(64) float hot[kMostRows * kColumns];
+    [[maybe_unused]] const RegistersOf<E> registers;
+    Tiles tiles{packedTile<E>(q.height, kVectors), nullptr};
+    if constexpr (std::is_same_v<B, T>)
+      if (q.direct) tiles.inPlace = tileOf<E, B, false>(q.height, kVectors);
     for (int64_t k = firstBlock; k < lastBlock; k++) {
       const Depth depth{k * q.run, minimum(q.run, q.elements - k * q.run), k == firstBlock, k + 1 == lastBlock};
       const auto cell = [&](int64_t i, int64_t j) WW_ALWAYS {
@@ -136,7 +139,7 @@ template <class E, class B, class T> class Blocked {
     if (q.direct && columns == kColumns) {
       tiles.inPlace(panel, reinterpret_cast<const B*>(p.b.data) + depth.begin * p.b.depth + block.column + column, p.b.depth, depth.size, target);
     } else {
-      const Tile<E, E> packed = columns > kColumns - kWidth ? tiles.packed : tileOf<E, E, true>(q.height, ceilDiv(columns, kWidth));
+      const Tile<E, E> packed = columns > kColumns - kWidth ? tiles.packed : packedTile<E>(q.height, ceilDiv(columns, kWidth));
       packed(panel, b + (q.direct ? 0 : column * q.elements) + depth.begin * kColumns, kColumns, depth.size, target);
     }
     if (q.splits == 1 && !plain && depth.last) finish(p, target.data, kColumns, block.row + row, rows, block.column + column, columns);

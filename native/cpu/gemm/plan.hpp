@@ -2,6 +2,7 @@
 // How a product is cut into pieces. Everything that decides the order of additions follows from sizes, strides and the instruction set, nothing from threads.
 #include "cpu/gemm/panels.hpp"
 #include "cpu/gemm/tile.hpp"
+#include "cpu/gemm/tiles.hpp"
 
 namespace warpweft::cpu::WW_ISA::gemm {
 
@@ -23,7 +24,7 @@ inline constexpr int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
 
 struct Plan {
   bool dots;             // dots.hpp, else panels
-  bool pairs, direct;    // elements are pairs of bfloat16; b is read where it lies
+  bool pairs, tiles, direct;   // elements are pairs of bfloat16, of which tile registers take blocks; b is read where it lies
   int64_t height;        // lines of a panel of a
   int64_t piece;         // depth that is packed at a time
   int64_t elements;      // of a piece
@@ -55,9 +56,10 @@ static int64_t pieceOf(int64_t lines, int64_t panel, int64_t elements, int64_t b
 
 // Cuts a depth of K into blocks.
 static void cut(Plan& q, int64_t K) {
-  q.elements = q.pairs ? elementsIn<Pair>(K) : K;
+  const int64_t unit = q.tiles ? kTilePairs : 1;
+  q.elements = q.tiles ? elementsIn<TilePair>(K) : q.pairs ? elementsIn<Pair>(K) : K;
   q.blocks = maximum(1, ceilDiv(q.elements, q.direct ? kDirectRun : kRun));
-  q.run = ceilDiv(q.elements, q.blocks);
+  q.run = roundUp(ceilDiv(q.elements, q.blocks), unit);
 }
 
 static Plan planOf(const Product& p) {
@@ -70,8 +72,10 @@ static Plan planOf(const Product& p) {
     return q;
   }
   q.direct = p.b.line == 1 && !sumsOfB && p.M <= (half ? kFewRows : kDirectRows);
-  q.pairs = kPairs && p.type == DType::bf16 && !q.direct;
-  q.height = heightFor(p.M, q.direct && half ? kRowsOfHalf : kRows);
+  const Bf16Products how = bf16Products();
+  q.tiles = kTiles && p.type == DType::bf16 && !q.direct && how == Bf16Products::tiles;
+  q.pairs = q.tiles || (kPairs && p.type == DType::bf16 && !q.direct && how == Bf16Products::pairs);
+  q.height = q.tiles ? kTilePanel : heightFor(p.M, q.direct && half ? kRowsOfHalf : kRows);
   q.piece = maximum(1, p.K);
   cut(q, p.K);
   const int64_t tiles = ceilDiv(p.M, q.height) * ceilDiv(p.N, kColumns);
