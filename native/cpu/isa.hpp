@@ -11,6 +11,12 @@ struct InstructionSet {
   double (*multiplyAdds)(int64_t repeats);   // floating-point operations done
 };
 
+// Whether kernels may use the processor's matrix tiles (simd/tiles.hpp): in the instruction set "amx", which is avx512 with them.
+bool usesTiles();
+// For tests of the kernels alone: whether the processor and the system allow it, and a choice of one's own.
+bool hasTiles();
+void useTiles(bool use);
+
 // The best one that the processor has, or the one that WARPWEFT_ISA names; throws OpError ERR_CONFIG if that is unknown or not supported here.
 const InstructionSet& instructionSet();
 
