@@ -5,7 +5,7 @@ import { main, run } from './command.mjs'
 await main(() => {
   const flags = new Set(readFileSync('/proc/cpuinfo', 'utf8').match(/^flags\s*:.*$/m)?.[0].split(/\s+/))
   const has = (...names) => names.every(name => flags.has(name))
-  const lower = [...(has('avx512f', 'avx512_bf16', 'avx512_vnni') ? ['avx2'] : []), ...(has('avx2', 'fma', 'bmi2') ? ['baseline'] : [])]
+  const lower = [...(has('amx_bf16', 'amx_tile') ? ['avx512'] : []), ...(has('avx512f', 'avx512_bf16', 'avx512_vnni') ? ['avx2'] : []), ...(has('avx2', 'fma', 'bmi2') ? ['baseline'] : [])]
   if (lower.length === 0) console.log('this processor has no instruction set below the one that every test uses')
   for (const set of lower) {
     console.log(`WARPWEFT_ISA=${set}`)
