@@ -19,7 +19,7 @@ namespace {
 
 constexpr InstructionSet kSets[] = {
 #if defined(__x86_64__)
-    {"amx", [] { return chooseBf16Products(Bf16Products::tiles); }, avx512::kernel, avx512::multiplyAdds},   // the kernels of avx512, with products of bfloat16 in tile registers
+    {"amx", hasTiles, avx512::kernel, avx512::multiplyAdds},   // the kernels of avx512, with matrix tiles
     {"avx512", hasAvx512, avx512::kernel, avx512::multiplyAdds},
     {"avx2", hasAvx2, avx2::kernel, avx2::multiplyAdds},
 #endif
@@ -47,7 +47,11 @@ const InstructionSet& choose() {
 }  // namespace
 
 const InstructionSet& instructionSet() {
-  static const InstructionSet& set = choose();
+  static const InstructionSet& set = []() -> const InstructionSet& {
+    const InstructionSet& chosen = choose();
+    useTiles(std::strcmp(chosen.name, "amx") == 0);
+    return chosen;
+  }();
   return set;
 }
 

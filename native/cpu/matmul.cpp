@@ -9,20 +9,27 @@ namespace {
 
 using namespace gemm;
 
-// One product. `memory` has plan.bytes().
+// Bytes of memory for a product, whatever its numbers turn out to be.
+int64_t bytesFor(const Product& p, const Plan& q) { return q.tiles && p.type != DType::bf16 ? maximum(q.bytes(), planOf(p, false).bytes()) : q.bytes(); }
+
+// One product. `memory` has bytesFor(p, q).
 void product(const Product& p, const Plan& q, char* memory, const Workers& workers) {
   dispatchFloat(p.type, [&]<class T>() {
     if (q.dots) return dots<T>(p, memory, workers);
-    if constexpr (kPairs && std::is_same_v<T, bf16>) {
-      if (q.tiles) return Blocked<TilePair, TilePair, T>::run(p, q, memory, workers);
-      if (q.pairs) return Blocked<Pair, Pair, T>::run(p, q, memory, workers);
+#if defined(WW_TILES)
+    if (q.tiles) {
+      if (ordinary<T>(p.a, p.M, p.K, workers) && ordinary<T>(p.b, p.N, p.K, workers)) return Blocked<TileElement<T>, TileElement<T>, T>::run(p, q, memory, workers);
+      return Blocked<float, T, T>::run(p, planOf(p, false), memory, workers);
     }
+#endif
+    if constexpr (kPairs && std::is_same_v<T, bf16>)
+      if (q.pairs) return Blocked<Pair, Pair, T>::run(p, q, memory, workers);
     Blocked<float, T, T>::run(p, q, memory, workers);
   });
 }
 
 // Products of a batch that are small enough go to one thread each, which packs them in its own scratch.
-bool apart(const Batch& batch, const Plan& q) { return batch.count > 1 && q.bytes() <= (1 << 20); }
+bool apart(const Batch& batch, int64_t bytes) { return batch.count > 1 && bytes <= (1 << 20); }
 
 // The sums over k where there are no columns of b to multiply with.
 void sumRows(const Matmul& op) {
@@ -38,7 +45,7 @@ void sumRows(const Matmul& op) {
 size_t workspace(const Matmul& op) {
   const Batch batch = batchOf(op);
   if (batch.count == 0 || batch.first.M == 0 || batch.first.N == 0) return 0;
-  return static_cast<size_t>(planOf(batch.first).bytes());
+  return static_cast<size_t>(bytesFor(batch.first, planOf(batch.first)));
 }
 
 void run(const Matmul& op, Context& c) {
@@ -47,8 +54,9 @@ void run(const Matmul& op, Context& c) {
   if (op.rowSum && op.b.size(-1) == 0) return sumRows(op);
   if (batch.count == 0 || p.M == 0 || p.N == 0) return;
   const Plan q = planOf(p);
-  if (apart(batch, q)) {
-    const int64_t kept = roundUp(q.bytes(), 64);
+  const int64_t bytes = bytesFor(p, q);
+  if (apart(batch, bytes)) {
+    const int64_t kept = roundUp(bytes, 64);
     c.parallelFor(batch.count, maximum(1, kTaskProducts / maximum(1, p.M * p.N * p.K)), [&](int64_t begin, int64_t end, int thread) {
       char* const memory = static_cast<char*>(c.threadScratch(thread, static_cast<size_t>(kept + kScratchBytes)));
       const Workers self{c, thread, reinterpret_cast<float*>(memory + kept)};

@@ -39,11 +39,12 @@ struct Features {
 };
 #endif
 
-std::atomic<Bf16Products>& chosen() {
+std::atomic<bool> tiles{false};
+std::atomic<bool>& pairs() {
 #if defined(__x86_64__)
-  static std::atomic<Bf16Products> value{Features().amd() ? Bf16Products::pairs : Bf16Products::floats};
+  static std::atomic<bool> value{Features().amd()};
 #else
-  static std::atomic<Bf16Products> value{Bf16Products::floats};
+  static std::atomic<bool> value{false};
 #endif
   return value;
 }
@@ -67,13 +68,9 @@ bool hasAvx512() { return false; }
 bool hasTiles() { return false; }
 #endif
 
-Bf16Products bf16Products() { return chosen().load(std::memory_order_relaxed); }
-
-bool chooseBf16Products(Bf16Products wanted) {
-  if (wanted == Bf16Products::pairs && !hasAvx512()) return false;
-  if (wanted == Bf16Products::tiles && !hasTiles()) return false;
-  chosen().store(wanted, std::memory_order_relaxed);
-  return true;
-}
+bool usesTiles() { return tiles.load(std::memory_order_relaxed); }
+void useTiles(bool use) { tiles.store(use, std::memory_order_relaxed); }
+bool usesPairs() { return pairs().load(std::memory_order_relaxed); }
+void usePairs(bool use) { pairs().store(use, std::memory_order_relaxed); }
 
 }  // namespace warpweft::cpu

@@ -5,15 +5,14 @@ namespace warpweft::cpu {
 
 bool hasAvx2();
 bool hasAvx512();   // with BF16 and VNNI
-// Tile registers that multiply bfloat16 (AMX). Asks the system to let this process use them: they make the state of every thread 8 KiB larger.
+// Matrix tiles (AMX) for bfloat16. Asks the system for room to save their 8 KiB with the state of every thread (Linux 5.16, Documentation/arch/x86/xstate.rst).
 bool hasTiles();
 
-// How the kernels of avx512 multiply matrices of bfloat16: converted to float32; as pairs in vectors; in tile registers.
-enum class Bf16Products { floats, pairs, tiles };
-
-// Pairs where an instruction on them does twice the work of one on floats (AMD); where it takes four times as long as that (Intel), floats. Tiles once they were chosen.
-Bf16Products bf16Products();
-// To be called before the first product. False, and nothing is changed, if the processor cannot.
-bool chooseBf16Products(Bf16Products wanted);
+// Whether kernels of avx512 use matrix tiles (simd/tiles.hpp): in the instruction set "amx", and where a test says so.
+bool usesTiles();
+void useTiles(bool use);
+// Whether they multiply bfloat16 as pairs in vectors: on AMD, where an instruction on pairs does twice the work of one on floats; on Intel it takes four times as long.
+bool usesPairs();
+void usePairs(bool use);   // for tests
 
 }  // namespace warpweft::cpu

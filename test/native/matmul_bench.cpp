@@ -99,7 +99,8 @@ int main(int count, char** values) {
   const auto kernels = WW_ENTRIES(Matmul);
   const bool tiles = wanted == "amx";   // the kernels of avx512, with bfloat16 in tile registers
   for (const Kernel& k : kernels) if ((tiles ? "avx512" : wanted) == k.isa) kernel = &k;
-  if (!kernel || (tiles && !cpu::chooseBf16Products(cpu::Bf16Products::tiles))) { std::fprintf(stderr, "%s is not supported here\n", wanted.c_str()); return 1; }
+  if (!kernel || (tiles && !cpu::hasTiles())) { std::fprintf(stderr, "%s is not supported here\n", wanted.c_str()); return 1; }
+  cpu::useTiles(tiles);
   const Shape shapes[] = {
       {1, 1024, 1024, 1024, "NN NT TN"}, {1, 256, 256, 256, "NN NT TN"}, {1, 512, 512, 512, "NN NT TN"}, {1, 128, 128, 128, "NN NT TN"}, {1, 2048, 512, 2048, "NN NT TN"}, {1, 2048, 2048, 512, "NT"},
       {1, 1024, 128, 256, "NN NT TN"}, {1, 768, 65, 128, "NN NT TN"}, {1, 512, 512, 8192, "TN"}, {1, 128, 128, 8192, "TN"}, {1, 65, 128, 8192, "TN"}, {1, 512, 8192, 512, "NT"},

@@ -1,6 +1,3 @@
-#ifndef WARPWEFT_SIMT
-#include "cpu/processor.hpp"
-#endif
 #include "ops/matmul.hpp"
 
 #include <array>
@@ -255,25 +252,66 @@ void refusals() {
   refuses("rowSum of a batch", "ERR_SHAPE", x);
 }
 
+#ifndef WARPWEFT_SIMT
+// Matrix tiles add up terms of numbers. What has no terms takes the way without tiles, to the bit; what has is as near to the product as without them.
+void tilesOf(const std::vector<Kernel>& kernels) {
+  const Kernel &tiles = kernels.back(), &plain = kernels[kernels.size() - 2];
+  if (std::string(tiles.isa) != "amx") return;
+  const int64_t M = 40, N = 70, K = 2048;
+  Tensor a(DType::f32, {M, K}), b(DType::f32, {K, N}), c(DType::f32, {M, N}), expected(DType::f32, {M, N});
+  std::mt19937 generator(5);
+  std::normal_distribution<float> normal;
+  float *x = a.view().as<float>(), *y = b.view().as<float>(), *of = expected.view().as<float>(), *got = c.view().as<float>();
+  for (int64_t i = 0; i < M * K; i++) x[i] = normal(generator);
+  for (int64_t i = 0; i < K * N; i++) y[i] = normal(generator);
+  TestContext context;
+  const auto run = [&](const Kernel& kernel, const Tensor& into) {
+    context.run(kernel, Matmul{a.in(), b.in(), into.grad(), absentIn(), absentOut(), absentIn(), absentGrad(), 0, 1});
+  };
+  const auto error = [&](const float* values) {
+    double sum = 0;
+    for (int64_t i = 0; i < M; i++)
+      for (int64_t j = 0; j < N; j++) {
+        double exact = 0;
+        for (int64_t k = 0; k < K; k++) exact += static_cast<double>(x[i * K + k]) * static_cast<double>(y[k * N + j]);
+        sum += (exact - static_cast<double>(values[i * N + j])) * (exact - static_cast<double>(values[i * N + j]));
+      }
+    return std::sqrt(sum / static_cast<double>(M * N));
+  };
+  run(tiles, c);
+  run(plain, expected);
+  expect(std::memcmp(got, of, static_cast<size_t>(M * N) * 4) != 0, "the product of tiles has the bits of another path: were they used?");
+  expect(error(got) <= 1.5 * error(of), "tiles: the error is %.3g, without them %.3g", error(got), error(of));
+  for (const float extreme : {INFINITY, -INFINITY, NAN, 3e38f, 1e-30f, 1e-39f}) {
+    const float before = x[3 * K + 77];
+    x[3 * K + 77] = extreme;
+    run(tiles, c);
+    run(plain, expected);
+    expect(std::memcmp(got, of, static_cast<size_t>(M * N) * 4) == 0, "tiles take %g, which has no terms", static_cast<double>(extreme));
+    x[3 * K + 77] = before;
+  }
+}
+#endif
+
 }  // namespace
 
 int main(int count, char** values) {
   const int cases = count > 1 ? std::atoi(values[1]) : 150;
   refusals();
-  for (const Kernel& k : WW_ENTRIES(Matmul)) {
+  for (const Kernel& k : withTiles(WW_ENTRIES(Matmul))) {
+    // AVX-512 multiplies bfloat16 in two ways; each processor takes one.
+    for (const bool pairs : {false, true}) {
+      if (pairs && std::string(k.isa) != "avx512") continue;
 #ifndef WARPWEFT_SIMT
-    // Each way of multiplying bfloat16 that the processor has.
-    using cpu::Bf16Products;
-    for (const Bf16Products products : {Bf16Products::pairs, Bf16Products::tiles, Bf16Products::floats}) {
-      if (products != Bf16Products::floats && (std::string(k.isa) != "avx512" || !cpu::chooseBf16Products(products))) continue;
-      cpu::chooseBf16Products(products);
+      cpu::usePairs(pairs);
 #endif
       choices.seed(11);
       chosenCases(k);
       randomCases(k, cases);
-#ifndef WARPWEFT_SIMT
     }
-#endif
   }
+#ifndef WARPWEFT_SIMT
+  tilesOf(withTiles(WW_ENTRIES(Matmul)));
+#endif
   return report("matmul");
 }

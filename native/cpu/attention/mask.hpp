@@ -40,14 +40,19 @@ struct Mask {
   View bias;               // of this sequence and head: element (i, j) at i * strides[2] + j * strides[3] from data; rank -1 where there is none
 };
 
+template <class Op> KeyPadding paddingOf(const Op& a, const Sequence& s) {
+  if (!a.keyPadding) return {};
+  const View& v = a.keyPadding;
+  const int64_t bytes = sizeOf(v.dtype);
+  return {v.as<const char>() + (s.batch * v.strides[0] + s.firstKey * v.strides[1]) * bytes, v.strides[1] * bytes, v.dtype == DType::i32};
+}
+
 template <class Op> Mask maskOf(const Op& a, const Sequence& s, int64_t head) {
   Mask m;
   const int64_t reach = s.queries + s.keys;
   m.band = {0, s.keys, s.keys - s.queries, a.window < reach ? a.window : 0, a.causal};
-  if (a.keyPadding) {
-    const View& v = a.keyPadding;
-    const int64_t bytes = sizeOf(v.dtype);
-    m.padding = {v.as<const char>() + (s.batch * v.strides[0] + s.firstKey * v.strides[1]) * bytes, v.strides[1] * bytes, v.dtype == DType::i32};
+  m.padding = paddingOf(a, s);
+  if (m.padding.flags) {
     while (m.band.begin < m.band.end && m.padding.hidden(m.band.begin)) m.band.begin++;
     while (m.band.end > m.band.begin && m.padding.hidden(m.band.end - 1)) m.band.end--;
   }
@@ -81,13 +86,13 @@ inline Tile tileOf(const Band& band, int64_t query, int64_t queries, int64_t key
   return t;
 }
 
-// products[key][query] of the tile for the keys that each pair of vectors needs: scores from K and transposed queries, or dP from V and transposed dY.
-inline void keyProducts(const Tile& t, const float* rows, int64_t rowsPanel, const float* transposed, int64_t dim, float* products) {
-  const int64_t n = t.vectors();
-  for (int64_t v = 0; v < n;) {
+// products[key][query] of the vectors [first, last) of the tile for the keys that each pair of them needs: scores from K and transposed queries, or dP from V and
+// transposed dY.
+inline void keyProducts(const Tile& t, int64_t first, int64_t last, const float* rows, int64_t rowsPanel, const float* transposed, int64_t dim, float* products) {
+  for (int64_t v = first; v < last;) {
     // Two vectors share the loads of K. Where they see different keys, wide vectors go one by one: a product of one is then no slower, and computes less.
-    const bool same = v + 1 < n && t.low[v] == t.low[v + 1] && t.high[v] == t.high[v + 1];
-    const int count = v + 1 < n && (same || kWidth < 16) ? 2 : 1;
+    const bool same = v + 1 < last && t.low[v] == t.low[v + 1] && t.high[v] == t.high[v + 1];
+    const int count = v + 1 < last && (same || kWidth < 16) ? 2 : 1;
     const int64_t low = count == 2 ? minimum(t.low[v], t.low[v + 1]) : t.low[v], high = count == 2 ? maximum(t.high[v], t.high[v + 1]) : t.high[v];
     if (low < high)
       strip<Left::rows, Start::zero>(high - low, count, rows + low * kPanel, rowsPanel, transposed + v * kWidth, dim, products + low * kPanel + v * kWidth, nullptr);

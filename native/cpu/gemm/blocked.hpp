@@ -25,7 +25,7 @@ template <class E, class B, class T> class Blocked {
       part.K = minimum(q.piece, p.K - k);
       part.a.data = p.a.data + k * p.a.depth * sizeof(T);
       part.b.data = p.b.data + k * p.b.depth * sizeof(T);
-      cut(plan, part.K);
+      cut(plan, p.type, part.K);
       piece(part, plan, memory, workers);
       part.accumulate = part.addSums = true;
     }
@@ -101,7 +101,7 @@ template <class E, class B, class T> class Blocked {
     const int64_t firstBlock = q.blocks * split / q.splits, lastBlock = q.blocks * (split + 1) / q.splits;
     alignas(64) float hot[kMostRows * kColumns];
     [[maybe_unused]] const RegistersOf<E> registers;
-    Tiles tiles{packedTile<E>(q.height, kVectors), nullptr};
+    Tiles tiles{packedTile<E, T>(q.height, kVectors), nullptr};
     if constexpr (std::is_same_v<B, T>)
       if (q.direct) tiles.inPlace = tileOf<E, B, false>(q.height, kVectors);
     for (int64_t k = firstBlock; k < lastBlock; k++) {
@@ -139,7 +139,7 @@ template <class E, class B, class T> class Blocked {
     if (q.direct && columns == kColumns) {
       tiles.inPlace(panel, reinterpret_cast<const B*>(p.b.data) + depth.begin * p.b.depth + block.column + column, p.b.depth, depth.size, target);
     } else {
-      const Tile<E, E> packed = columns > kColumns - kWidth ? tiles.packed : packedTile<E>(q.height, ceilDiv(columns, kWidth));
+      const Tile<E, E> packed = columns > kColumns - kWidth ? tiles.packed : packedTile<E, T>(q.height, ceilDiv(columns, kWidth));
       packed(panel, b + (q.direct ? 0 : column * q.elements) + depth.begin * kColumns, kColumns, depth.size, target);
     }
     if (q.splits == 1 && !plain && depth.last) finish(p, target.data, kColumns, block.row + row, rows, block.column + column, columns);

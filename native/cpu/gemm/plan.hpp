@@ -21,10 +21,13 @@ inline constexpr int64_t kNearBytes = (kPassesB ? 512 : 256) << 10;
 inline constexpr int64_t kPieceBytes = 1 << 20;
 // Limits of the packed copies. Operands beyond them are packed piece by piece.
 inline constexpr int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
+// The same for matrix tiles, whose terms take half as much again as the numbers, and which are too fast to pack anything twice.
+inline constexpr int64_t kTileRun = 768, kTilePieceBytes = 8 << 20, kPackedTilesA = 16 << 20, kPackedTilesB = 32 << 20;
+inline constexpr int64_t kDepthOfTile = 32;
 
 struct Plan {
   bool dots;             // dots.hpp, else panels
-  bool pairs, tiles, direct;   // elements are pairs of bfloat16, of which tile registers take blocks; b is read where it lies
+  bool tiles, pairs, direct;   // elements are of matrix tiles, or pairs of bfloat16; b is read where it lies
   int64_t height;        // lines of a panel of a
   int64_t piece;         // depth that is packed at a time
   int64_t elements;      // of a piece
@@ -54,15 +57,21 @@ static int64_t pieceOf(int64_t lines, int64_t panel, int64_t elements, int64_t b
   return roundUp(ceilDiv(lines, ceilDiv(lines, most)), panel);
 }
 
+// Elements of a line and a step of depth in matrix tiles.
+static int64_t elementsOfStep(DType type) {
+  return type == DType::bf16 ? kElementsOfStep<bf16> : type == DType::f16 ? kElementsOfStep<f16> : kElementsOfStep<float>;
+}
+
 // Cuts a depth of K into blocks.
-static void cut(Plan& q, int64_t K) {
-  const int64_t unit = q.tiles ? kTilePairs : 1;
-  q.elements = q.tiles ? elementsIn<TilePair>(K) : q.pairs ? elementsIn<Pair>(K) : K;
-  q.blocks = maximum(1, ceilDiv(q.elements, q.direct ? kDirectRun : kRun));
+static void cut(Plan& q, DType type, int64_t K) {
+  const int64_t unit = q.tiles ? elementsOfStep(type) : 1;
+  q.elements = q.tiles ? ceilDiv(K, kDepthOfTile) * unit : q.pairs ? elementsIn<Pair>(K) : K;
+  q.blocks = maximum(1, ceilDiv(q.elements, q.tiles ? kTileRun : q.direct ? kDirectRun : kRun));
   q.run = roundUp(ceilDiv(q.elements, q.blocks), unit);
 }
 
-static Plan planOf(const Product& p) {
+// Without `withTiles`: the plan for numbers that tiles cannot take.
+static Plan planOf(const Product& p, bool withTiles = true) {
   Plan q{};
   const bool half = p.type != DType::f32, sumsOfB = p.sums && p.exchanged;
   q.splits = 1;
@@ -72,21 +81,22 @@ static Plan planOf(const Product& p) {
     return q;
   }
   q.direct = p.b.line == 1 && !sumsOfB && p.M <= (half ? kFewRows : kDirectRows);
-  const Bf16Products how = bf16Products();
-  q.tiles = kTiles && p.type == DType::bf16 && !q.direct && how == Bf16Products::tiles;
-  q.pairs = q.tiles || (kPairs && p.type == DType::bf16 && !q.direct && how == Bf16Products::pairs);
+  q.tiles = kTiles && withTiles && usesTiles() && !q.direct && p.M > kFewRows && p.N >= kFewRows && p.K >= kDepthOfTile;
+  q.pairs = kPairs && !q.tiles && !q.direct && p.type == DType::bf16 && usesPairs();
   q.height = q.tiles ? kTilePanel : heightFor(p.M, q.direct && half ? kRowsOfHalf : kRows);
   q.piece = maximum(1, p.K);
-  cut(q, p.K);
+  cut(q, p.type, p.K);
   const int64_t tiles = ceilDiv(p.M, q.height) * ceilDiv(p.N, kColumns);
   if (!q.direct && tiles <= 32 && q.blocks >= 8) {
     q.splits = minimum(q.blocks / 4, ceilDiv(64, tiles));
   } else if (!q.direct && p.plain()) {
-    q.piece = minimum(q.piece, maximum(1, kPieceBytes / (4 * kRun * (p.M + p.N))) * kRun * (q.pairs ? kSteps<Pair> : 1));
-    cut(q, minimum(q.piece, p.K));
+    const int64_t depth = q.tiles ? maximum(1, kTilePieceBytes / (4 * elementsOfStep(p.type) * (p.M + p.N))) * kDepthOfTile
+                                  : maximum(1, kPieceBytes / (4 * kRun * (p.M + p.N))) * kRun * (q.pairs ? kSteps<Pair> : 1);
+    q.piece = minimum(q.piece, depth);
+    cut(q, p.type, minimum(q.piece, p.K));
   }
-  q.rows = q.splits > 1 ? roundUp(p.M, q.height) : pieceOf(p.M, q.height, q.elements, kPackedA, 8);
-  q.columns = q.splits > 1 || q.direct ? roundUp(p.N, kColumns) : pieceOf(p.N, kColumns, q.elements, kPackedB, 4);
+  q.rows = q.splits > 1 ? roundUp(p.M, q.height) : pieceOf(p.M, q.height, q.elements, q.tiles ? kPackedTilesA : kPackedA, 8);
+  q.columns = q.splits > 1 || q.direct ? roundUp(p.N, kColumns) : pieceOf(p.N, kColumns, q.elements, q.tiles ? kPackedTilesB : kPackedB, 4);
   q.aBytes = roundUp(q.rows * q.elements * 4, 64);
   q.bBytes = roundUp((q.direct ? kColumns : q.columns) * q.elements * 4, 64);
   if (q.splits > 1) q.sumsBytes = q.splits * q.rows * q.columns * 4;

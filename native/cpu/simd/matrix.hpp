@@ -15,8 +15,6 @@ WW_INLINE F32 multiplyAdd(F32 a, F32 b, F32 c) { return fma(a, b, c); }
 
 struct Pair { uint32_t bits; };
 template <> inline constexpr int kSteps<Pair> = 2;
-struct TilePair { uint32_t bits; };   // a pair where tile registers read it (gemm/tiles.hpp)
-template <> inline constexpr int kSteps<TilePair> = 2;
 
 #if defined(__AVX512BF16__)
 inline constexpr bool kPairs = true;
