@@ -257,7 +257,7 @@ void refusals() {
 void tilesOf(const std::vector<Kernel>& kernels) {
   const Kernel &tiles = kernels.back(), &plain = kernels[kernels.size() - 2];
   if (std::string(tiles.isa) != "amx") return;
-  const int64_t M = 40, N = 70, K = 2048;
+  const int64_t M = 60, N = 70, K = 2048;
   Tensor a(DType::f32, {M, K}), b(DType::f32, {K, N}), c(DType::f32, {M, N}), expected(DType::f32, {M, N});
   std::mt19937 generator(5);
   std::normal_distribution<float> normal;
