@@ -4,7 +4,7 @@ import type { DecoderContext } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { loadBalancingLoss } from '../nn/mixtureOfExperts.js'
 import type { Module } from '../nn/module.js'
-import { ropeParameters, type RopeParameters } from '../nn/rope.js'
+import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
@@ -58,7 +58,7 @@ export abstract class MixtureDecoder<C extends MixtureConfig & PretrainedConfig>
     this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range }, ...paddingOf(c) })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => layer(i))
     this.norm = new RMSNorm(c.hidden_size, { eps: c.rms_norm_eps })
-    this.rope = ropeParameters(model, c, theta)
+    this.rope = wholeHeadRope(model, c, theta)
     this.rotary = new RotaryPositions(this.rope, c.head_dim)
   }
 

@@ -15,8 +15,9 @@ import { linear } from '../ops/linear.js'
 import { reshape, slice, split } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { gateOf } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
+import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, DecoderState, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -107,7 +108,7 @@ class Layer extends Module {
     this.input_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.self_attn = new Attention(c)
     this.post_attention_layernorm = new RMSNorm(c.hidden_size, { eps })
-    this.mlp = new FusedGatedFeedForward(c.hidden_size, c.intermediate_size, activationOf('phi3', 'hidden_act', c.hidden_act), c.initializer_range)
+    this.mlp = new FusedGatedFeedForward(c.hidden_size, c.intermediate_size, gateOf('phi3', 'hidden_act', c.hidden_act), c.initializer_range)
     this.dropout = new Dropout(c.resid_pdrop)
   }
 

@@ -24,7 +24,7 @@ export class RotaryPositions extends Module {
   /** @param headDim D @throws ConfigError if the coordinates that turn are no pairs */
   constructor(private readonly rope: RopeParameters, headDim: number, private readonly interleaved = false) {
     super()
-    this.width = Math.trunc(headDim * rope.partialFactor)
+    this.width = rope.type === 'proportional' ? headDim : Math.trunc(headDim * rope.partialFactor)
     if (this.width < 2 || this.width % 2 !== 0 || this.width > headDim)
       throw new ConfigError(`rotary positions: ${this.width} of ${headDim} coordinates of a head turn, expected an even number from 2 to ${headDim}`)
     for (const [name, factors] of [['short_factor', rope.shortFactor], ['long_factor', rope.longFactor]] as const)

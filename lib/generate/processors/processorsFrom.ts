@@ -10,6 +10,7 @@ import {
   badWords, prefixConstrained, sequenceBias, suppressTokens, suppressTokensAtBegin, type AllowedTokens, type SequenceBias,
 } from './sequences.js'
 import { epsilonCutoff, etaCutoff, minP, temperature, topH, topK, topP, typicalP } from './truncation.js'
+import { watermark, type WatermarkingConfig } from './watermark.js'
 
 /** The options of generation that concern the logits, named as in transformers' GenerationConfig, in camelCase. */
 export interface LogitsOptions {
@@ -41,6 +42,8 @@ export interface LogitsOptions {
   typicalP?: number | undefined
   epsilonCutoff?: number | undefined
   etaCutoff?: number | undefined
+  /** Marks the text: what came before decides which tokens get a bias. */
+  watermarkingConfig?: WatermarkingConfig | undefined
   renormalizeLogits?: boolean | undefined
 }
 
@@ -53,6 +56,12 @@ export interface GenerationLimits {
   maxNewTokens?: number | undefined
 }
 
+/** And of the model. */
+export interface ProcessorLimits extends GenerationLimits {
+  /** V, which `watermarkingConfig` needs. */
+  vocabSize?: number | undefined
+}
+
 const samplingOptions = ['temperature', 'topH', 'topK', 'topP', 'minP', 'typicalP', 'epsilonCutoff', 'etaCutoff'] as const
 
 /**
@@ -63,7 +72,7 @@ const samplingOptions = ['temperature', 'topH', 'topK', 'topP', 'minP', 'typical
  * @throws ConfigError for a value outside of its range, for a missing `eosTokenId` or `maxLength` where an option needs one, and for an
  * option of sampling while `doSample` is not given at all
  */
-export function processorsFrom(options: LogitsOptions & GenerationLimits): LogitsProcessor[] {
+export function processorsFrom(options: LogitsOptions & ProcessorLimits): LogitsProcessor[] {
   const o = options
   const ends = o.eosTokenId === undefined ? [] : tokenList(o.eosTokenId, 'eosTokenId')
   const list: LogitsProcessor[] = []
@@ -109,6 +118,10 @@ export function processorsFrom(options: LogitsOptions & GenerationLimits): Logit
     add(o.epsilonCutoff, 0, epsilon => epsilonCutoff(epsilon, keep))
     add(o.etaCutoff, 0, epsilon => etaCutoff(epsilon, keep))
   }
+  add(o.watermarkingConfig, undefined, config => {
+    if (o.vocabSize === undefined) throw new ConfigError('watermarkingConfig needs vocabSize, of which the green tokens are a part.')
+    return watermark(config, o.vocabSize)
+  })
   add(o.renormalizeLogits, false, () => (_, logits, { rows, vocabulary }) => logSoftmaxRows(logits, rows, vocabulary))
   return list
 }
