@@ -53,7 +53,8 @@ export async function readGenerationConfig(directory: string, config: Json = {})
 
 /** Options under the names of transformers as options of `generate`. Keys that transformers does not know either, and nulls, say nothing. */
 export function generationOptions(json: Json): GenerationOptions {
-  const options = Object.entries(json).filter(([key, value]) => value !== null && value !== undefined && isGenerationOption(camelCase(key)) && !ofTheFile.has(key))
+  const said = (key: string, value: unknown) => value !== null && value !== undefined && !(key === 'pad_token_id' && (value as number) < 0)   // old LLaMAs' -1: none
+  const options = Object.entries(json).filter(([key, value]) => said(key, value) && isGenerationOption(camelCase(key)) && !ofTheFile.has(key))
   return Object.fromEntries(options.map(([key, value]) => [camelCase(key), key === 'watermarking_config' ? renamed(value as Json, camelCase) : value])) as GenerationOptions
 }
 

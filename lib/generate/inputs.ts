@@ -35,7 +35,7 @@ export interface GenerationPrompt extends PaddedRows {
   readonly texts: readonly number[][]
   /** What guidance leads away from. */
   readonly negative?: PaddedRows
-  readonly source: (PaddedRows & { /** Without padding. */ readonly texts: readonly number[][] }) | undefined
+  readonly source: (PaddedRows & { /** As the logits processors see them, like those of prompts. */ readonly texts: readonly number[][] }) | undefined
 }
 
 interface SpecialTokens { padTokenId?: number | undefined, decoderStartTokenId?: number | readonly number[] | undefined, bosTokenId?: number | undefined }
@@ -71,8 +71,7 @@ export async function readInputs(model: GenerativeModel, inputs: GenerationInput
     throw new ShapeError(`decoderInputIds is ${describe(begin)}: the beginnings of a batch have to be of one length. `
       + 'Generate those of each length by themselves.')
   }
-  const texts = mask ? given.map((row, i) => row.filter((_, at) => mask[i]![at] !== 0)) : given
-  return { ...padded(begin, pad, 'left'), texts: begin, source: { ...padded(given, pad, 'right', mask), texts } }
+  return { ...padded(begin, pad, 'left'), texts: begin, source: { ...padded(given, pad, 'right', mask), texts: given } }
 }
 
 async function negativeOf(

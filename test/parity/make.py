@@ -201,8 +201,10 @@ def generated(model, inputs, chosen):
     """What `generate` gives for each of `chosen`: tokens, scores of beams, or of sampling the scores behind the first token, which are what is left of the logits."""
     expected = {}
     for g in chosen:
-        given = {argument: inputs[stored] for argument, stored in g["inputs"].items()}
-        result = copy.deepcopy(model).generate(**given, **g["options"], return_dict_in_generate=True, output_scores=True)
+        given, options = {argument: inputs[stored] for argument, stored in g["inputs"].items()}, dict(g["options"])
+        if "watermarking_config" in options:
+            options["watermarking_config"] = transformers.WatermarkingConfig(**options["watermarking_config"])
+        result = copy.deepcopy(model).generate(**given, **options, return_dict_in_generate=True, output_scores=True)
         if g.get("scores_only"):
             expected[f"generate.{g['name']}.scores"] = result.scores[0]
             continue

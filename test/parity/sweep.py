@@ -7,6 +7,7 @@ N cases of each family (default 5). The same seed gives the same cases. What tra
 Needs torch, transformers and safetensors. `npm run parity -- FOLDER/*` compares.
 """
 import argparse
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import warnings
 
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import make
 import make_encoder
@@ -189,24 +191,32 @@ def labels(r):
 
 PENALTIES = dict(repetition_penalty=[0.8, 1.3], no_repeat_ngram_size=[1, 2, 3], min_new_tokens=[3, 6], min_length=[5, 14], bad_words_ids=[[[4], [8, 3], [20]], [[5, 6]]],
                  suppress_tokens=[[3, 9, 44]], begin_suppress_tokens=[[7, 8, 9]], sequence_bias=[[[[5], 3.0], [[7, 8], -4.0]]], exponential_decay_length_penalty=[[3, 1.2]],
-                 renormalize_logits=[True], remove_invalid_values=[True], forced_eos_token_id=[7, [7, 9]])
+                 renormalize_logits=[True], remove_invalid_values=[True], forced_eos_token_id=[7])
 SAMPLING = dict(temperature=[0.5, 1.7], top_k=[1, 5, 30], top_p=[0.3, 0.9], min_p=[0.05, 0.3], typical_p=[0.4, 0.9], epsilon_cutoff=[0.005, 0.02], eta_cutoff=[0.01, 0.1], top_h=[0.4, 0.9])
 
 
-def generations(r, inputs, more=None):
+def generations(r, inputs, more=None, guided=False):
     """Of greedy search and beams the texts, of sampling what is left of the logits. Several ids end a text, so that texts end at all."""
     ends = {"eos_token_id": r.sample(range(2, 90), 8)}
     for name, given in inputs.items():
-        penalties = dict(drawn(r, **PENALTIES, **(more or {})).items() if r.random() < 0.7 else {})
+        penalties = drawn(r, **PENALTIES, **(more or {})) if r.random() < 0.7 else {}
+        if name == "left":   # whether padding counts as repeated depends on the version of transformers
+            penalties.pop("repetition_penalty", None)
         penalties = dict(r.sample(sorted(penalties.items(), key=lambda item: item[0]), min(len(penalties), 3)))
         options = {"do_sample": False, "max_new_tokens": r.choice([6, 10]), **penalties} | r.choice([{}, ends])
         yield {"name": "greedy_" + name, "options": options, "inputs": given}
+        if guided and r.random() < 0.5:
+            against = r.choice([{}, {"negative_prompt_ids": "left.input_ids"}])
+            yield {"name": "guided_" + name, "options": options | {"guidance_scale": r.choice([0.5, 1.5, 3.0])}, "inputs": given | against}
+        if r.random() < 0.3:
+            mark = drawn(r, greenlist_ratio=[0.5], bias=[1.0, 4.0], hashing_key=[77], seeding_scheme=["selfhash"], context_width=[2])
+            yield {"name": "marked_" + name, "options": options | {"watermarking_config": mark}, "inputs": given}
         beams = r.choice([2, 3, 5])
         yield {"name": "beams_" + name, "options": options | {"num_beams": beams, "num_return_sequences": r.randint(1, beams)} | drawn(
             r, length_penalty=[-1.0, 0.0, 0.6, 2.0], early_stopping=[True, False, "never"]), "inputs": given}
         warped = drawn(r, **SAMPLING)
         yield {"name": "sampled_" + name, "inputs": given, "scores_only": True,
-               "options": {"do_sample": True, "max_new_tokens": 1, "top_k": 0} | penalties | dict(r.sample(sorted(warped.items()), min(len(warped), 3)))}
+               "options": {"do_sample": True, "max_new_tokens": 1, "top_k": 0} | {k: v for k, v in penalties.items() if k != "forced_eos_token_id"} | dict(r.sample(sorted(warped.items()), min(len(warped), 3)))}
 
 
 PLAIN = {"input_ids": "left.plain"}
@@ -224,7 +234,7 @@ def decoder(r, folder, family, index):
             inputs |= {"rows": 1, "mask": False, "left": False}
     name = f"{family}-{index}-{head.removeprefix('For')}".lower()
     make.CASES[name] = (prefix + head, options, inputs)
-    make.make(folder, name, list(generations(r, {"plain": PLAIN, "left": LEFT})))
+    make.make(folder, name, list(generations(r, {"plain": PLAIN, "left": LEFT}, guided=True)))
 
 
 ENCODER_SWITCHES = dict(hidden_act=ACTIVATIONS, layer_norm_eps=EPS, tie_word_embeddings=YES_NO, num_hidden_layers=[1, 3], num_attention_heads=[2, 8], type_vocab_size=[1, 3], classifier_dropout=[0.3],
@@ -254,6 +264,8 @@ def encoder(r, folder, family, index):
         options["num_labels"] = r.choice([1, 2, 5])
     if suffix == CAUSAL or options.get("is_decoder") or suffix == "ForMultipleChoice":
         how = ""
+    if suffix == CAUSAL and "pad_token_id" in options:
+        options["pad_token_id"] = 3   # none of the prompts' tokens
     if family == "Bert" and suffix == CAUSAL:
         suffix = "LMHeadModel"
     name = f"{family}-{head}-{index}".lower()
@@ -309,6 +321,26 @@ def seq2seq(r, folder, family, index):
     make_seq2seq.make(folder, name, list(chosen))
 
 
+def require_conditioned(directory):
+    """Raises ValueError where PyTorch's own float32 does not keep half of the bounds of a comparison: gradients that are differences of nearly equal numbers."""
+    with open(os.path.join(directory, "case.json")) as f:
+        kind = json.load(f)["class"]
+    inputs, expected = (load_file(os.path.join(directory, name + ".safetensors")) for name in ("inputs", "expected"))
+    model = getattr(transformers, kind).from_pretrained(directory).eval()
+    if hasattr(model.config, "num_experts_per_tok"):
+        model.set_experts_implementation("eager")
+    given = {k: v if v.is_floating_point() else v.bool() if v.dim() == 4 else v.long() for k, v in inputs.items() if "." not in k and k != "begun"}
+    gradients = {key: value for key, value in expected.items() if key.startswith("grad.")}
+    if not gradients or kind.startswith("GPT2Double"):
+        return
+    model(**given).loss.backward()
+    largest = max(value.abs().max() for value in gradients.values())
+    for path, p in model.named_parameters():
+        wanted = gradients.get("grad." + path)
+        if wanted is not None and p.grad is not None and (p.grad - wanted).abs().max() > 0.5 * max(1e-4 * wanted.abs().max(), 1e-6 * largest):
+            raise ValueError(f"float32 does not hold {path}")
+
+
 FAMILIES = {**{name: decoder for name in DECODERS}, **{name: encoder for name in make_encoder.SIZES}, **{name: seq2seq for name in SEQ2SEQ}}
 
 
@@ -328,10 +360,12 @@ def main():
             before = set(os.listdir(given.folder)) if os.path.isdir(given.folder) else set()
             try:
                 FAMILIES[family](r, given.folder, family, index)
+                for name in set(os.listdir(given.folder)) - before:
+                    require_conditioned(os.path.join(given.folder, name))
                 index += 1
-            except Exception as error:   # a combination that transformers does not have
+            except Exception as error:   # a combination that transformers does not have, or that no float32 computes well
                 refused += 1
-                print(f"  {family}: transformers refuses: {type(error).__name__}: {str(error).strip().splitlines()[-1][:160] if str(error).strip() else ''}")
+                print(f"  {family}: drawn again: {type(error).__name__}: {str(error).strip().splitlines()[-1][:160] if str(error).strip() else ''}")
                 if os.environ.get("SWEEP_TRACE"):
                     traceback.print_exc()
                 for left in set(os.listdir(given.folder)) - before if os.path.isdir(given.folder) else ():

@@ -23,6 +23,7 @@ export interface LogitsOptions {
   noRepeatNgramSize?: number | undefined
   encoderNoRepeatNgramSize?: number | undefined
   badWordsIds?: readonly (readonly number[])[] | undefined
+  /** Tokens, the prompt's among them, before which no text ends. Where `minNewTokens` is given that counts instead, as in transformers. */
   minLength?: number | undefined
   minNewTokens?: number | undefined
   prefixAllowedTokens?: AllowedTokens | undefined
@@ -90,7 +91,7 @@ export function processorsFrom(options: LogitsOptions & ProcessorLimits): Logits
   add(o.noRepeatNgramSize, 0, noRepeatNgram)
   add(o.encoderNoRepeatNgramSize, 0, encoderNoRepeatNgram)
   add(o.badWordsIds, undefined, words => badWords(words, ends))
-  add(o.minLength, 0, least => minLength(least, ends))
+  if (o.minNewTokens === undefined) add(o.minLength, 0, least => minLength(least, ends))
   add(o.minNewTokens, 0, least => minNewTokens(least, ends))
   add(o.prefixAllowedTokens, undefined, prefixConstrained)
   add(o.forcedBosTokenId, undefined, forcedBos)
