@@ -178,9 +178,11 @@ export class FalconModel extends Decoder {
   /** What it was trained for; distances have no end, and 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.alibi || this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
+  protected override get packs(): boolean { return !this.alibi && this.rotary!.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding, start, end } = step, turn = this.rotary?.at(start, end)
-    return this.ln_f.forward(this.through(this.h, this.word_embeddings.forward(ids), step, (layer, y, cache, bias) => layer.forward(y, { turn, bias, keyPadding, cache }),
+    const { keyPadding, offsets, end } = step
+    return this.ln_f.forward(this.through(this.h, this.word_embeddings.forward(ids), step, (layer, y, cache, bias, start) => layer.forward(y, { turn: this.rotary?.at(start, end), bias, keyPadding, offsets, cache }),
       this.alibi?.at(end, keyPadding)))
   }
 }

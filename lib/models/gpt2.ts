@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js'
+import { packed } from '../nn/groupedQueryAttention.js'
 import type { KeyValueCache } from '../nn/keyValueCache.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
@@ -54,7 +55,7 @@ function complete(config: PretrainedConfig): GPT2Config & PretrainedConfig {
   return c
 }
 
-type PaddingMask = Pick<AttentionOptions, 'keyPadding'>
+type PaddingMask = Pick<AttentionOptions, 'keyPadding' | 'queryOffsets' | 'keyOffsets'>
 
 /** y = x W + b with the weight as GPT-2 stores it, `[in, out]`. */
 class Conv1D extends Module {
@@ -155,8 +156,10 @@ export class GPT2Model extends Decoder {
   get layerCount(): number { return this.config.n_layer }
   get maxPositions(): number { return this.config.n_positions }
 
+  protected override get packs(): boolean { return true }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const mask = step.keyPadding && { keyPadding: step.keyPadding }
+    const mask = step.offsets ? packed(step.offsets) : step.keyPadding && { keyPadding: step.keyPadding }
     const x = new Dropout(this.training ? this.config.embd_pdrop : 0).forward(this.wpe.forward(this.wte.forward(ids), step.start))
     return this.ln_f.forward(this.through(this.h, x, step, (block, y, cache) => block.forward(y, cache, mask)))
   }

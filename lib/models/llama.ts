@@ -138,9 +138,11 @@ export class LlamaModel extends Decoder {
 
   override windowOf(layer: number): number { return windowOf(this.config, layer) }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
-    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) }))
+    const { keyPadding, offsets, end } = step
+    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache, _, start) => layer.forward(y, { turn: this.rotary.at(start, end), cache, keyPadding, offsets }))
     return this.norm.forward(x)
   }
 }

@@ -159,9 +159,11 @@ export class Phi3Model extends Decoder {
     return slice(super.advance(state.taken(ids), state), 1, -ids.shape[1]!)
   }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
-    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) }))
+    const { keyPadding, offsets, end } = step
+    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache, _, start) => layer.forward(y, { turn: this.rotary.at(start, end), cache, keyPadding, offsets }))
     return this.norm.forward(x)
   }
 }

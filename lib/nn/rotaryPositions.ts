@@ -21,6 +21,9 @@ export class RotaryPositions extends Module {
   /** The length that the frequencies are for. */
   private end = 0
 
+  /** Whether the angle of a position is the same in texts of all lengths. */
+  get isFixed(): boolean { return !['dynamic', 'longrope'].includes(this.rope.type) }
+
   /** @param headDim D @throws ConfigError if the coordinates that turn are no pairs */
   constructor(private readonly rope: RopeParameters, headDim: number, private readonly interleaved = false) {
     super()
@@ -47,7 +50,7 @@ export class RotaryPositions extends Module {
   private table(end: number, device: Device): { cos: Tensor, sin: Tensor } {
     const held = this.cos?.device === device ? this.cos.shape[0]! : 0
     // Every layer of every step comes here: only these two kinds have other frequencies for another length.
-    if (this.cos?.device === device && held >= end && (end === this.end || !['dynamic', 'longrope'].includes(this.rope.type))) return { cos: this.cos, sin: this.sin! }
+    if (this.cos?.device === device && held >= end && (end === this.end || this.isFixed)) return { cos: this.cos, sin: this.sin! }
     const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end)
     if (!this.cos || this.cos.device !== device || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
       const length = Math.max(end, held < end ? 2 * held : held, 64)
