@@ -234,7 +234,11 @@ def decoder(r, folder, family, index):
             inputs |= {"rows": 1, "mask": False, "left": False}
     name = f"{family}-{index}-{head.removeprefix('For')}".lower()
     make.CASES[name] = (prefix + head, options, inputs)
-    make.make(folder, name, list(generations(r, {"plain": PLAIN, "left": LEFT}, guided=True)))
+    if head == CAUSAL and options.get("pad_token_id") == -1:   # which transformers fills with, and nobody can read
+        options["pad_token_id"] = 0
+    # Where positions follow from the length of the text, guidance in transformers leaves what it has cached of the other text as it was.
+    kind = (options.get("rope_parameters") or options.get("rope_scaling") or {}).get("rope_type")
+    make.make(folder, name, list(generations(r, {"plain": PLAIN, "left": LEFT}, guided=kind not in ("dynamic", "longrope"))))
 
 
 ENCODER_SWITCHES = dict(hidden_act=ACTIVATIONS, layer_norm_eps=EPS, tie_word_embeddings=YES_NO, num_hidden_layers=[1, 3], num_attention_heads=[2, 8], type_vocab_size=[1, 3], classifier_dropout=[0.3],
