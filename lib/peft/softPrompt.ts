@@ -171,8 +171,8 @@ function seq2seqOf(model: Module): Pair | undefined {
   return model instanceof EncoderDecoder ? model : undefined
 }
 
-/** The table of the vocabulary: the first one of its size. */
-function embeddingOf(layers: Module): Embedding {
+/** The table of the vocabulary: the first one of its size. @throws ConfigError if there is none */
+export function embeddingOf(layers: Module): Embedding {
   const { vocabSize } = layers as { vocabSize?: number }
   for (const [name, module] of layers.namedModules()) if (module instanceof Embedding && (vocabSize === undefined ? /(^|\.)embed_tokens$/.test(name) : module.count === vocabSize)) return module
   throw new ConfigError(`adapter: ${layers.constructor.name} has no embedding of its tokens`)
