@@ -1,5 +1,5 @@
 // A model of children's stories learns Shakespeare, whole and with adapters: npm run quality:lora [-- --runs 'LoRA of 8,LoRA of 8 on nf4' --data FILE --base DIR --output FILE]
-// --runs: some of the kinds, added to what the output has from others: all of them take several minutes.
+// --runs: some of the kinds, added to what the output has from others: all of them take several minutes. --steps 40: enough to see how long a step takes.
 import { existsSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Llama } from '#lib/models/llama.js'
@@ -15,7 +15,7 @@ import { hasStories260K, stories260K, storiesTokenizer } from './stories260K.js'
 const { values } = parseArgs({
   options: {
     data: { type: 'string', default: sharedFolder('data/tinyshakespeare/input.txt') }, base: { type: 'string', default: sharedFolder('data/stories260K') },
-    output: { type: 'string', default: 'build/quality/lora.json' }, runs: { type: 'string' }, seed: { type: 'string', default: '1' },
+    output: { type: 'string', default: 'build/quality/lora.json' }, runs: { type: 'string' }, steps: { type: 'string', default: '400' }, seed: { type: 'string', default: '1' },
   },
 })
 if (!existsSync(values.data) || !hasStories260K(values.base)) {
@@ -34,7 +34,7 @@ const kinds: Readonly<Record<string, { make: (model: Llama) => Llama, rates: rea
   'LoRA of 8 on int8': { make: model => lora(8)(quantizeWeights(model, { to: 'int8' })), rates: [8e-3] },
   'LoRA of 8 on nf4': { make: model => lora(8)(quantizeWeights(model, { to: 'nf4' })), rates: [8e-3] },
 }
-const recipe = { maxSteps: 400, batchSize: 8, blockSize: 256, warmupSteps: 50, lrSchedulerType: 'cosine', maxGradNorm: 1 } as const
+const recipe = { maxSteps: Number(values.steps), batchSize: 8, blockSize: 256, warmupSteps: Math.min(50, Number(values.steps)), lrSchedulerType: 'cosine', maxGradNorm: 1 } as const
 const chosen = values.runs?.split(',') ?? Object.keys(kinds), unknown = chosen.filter(name => !Object.hasOwn(kinds, name))
 if (unknown.length > 0) {
   console.error(`lora: --runs has ${unknown.join(', ')}; known are ${Object.keys(kinds).join(', ')}`)
