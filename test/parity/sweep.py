@@ -196,8 +196,8 @@ SAMPLING = dict(temperature=[0.5, 1.7], top_k=[1, 5, 30], top_p=[0.3, 0.9], min_
 
 
 def generations(r, inputs, more=None, guided=False):
-    """Of greedy search and beams the texts, of sampling what is left of the logits. Several ids end a text, so that texts end at all."""
-    ends = {"eos_token_id": r.sample(range(2, 90), 8)}
+    """Of greedy search and beams the texts, of sampling what is left of the logits. Several ids end a text, so that texts end at all; none of them is forced to begin it."""
+    ends = {"eos_token_id": r.sample(range(10, 90), 8)}
     for name, given in inputs.items():
         penalties = drawn(r, **PENALTIES, **(more or {})) if r.random() < 0.7 else {}
         if name == "left":   # whether padding counts as repeated depends on the version of transformers
