@@ -3,6 +3,7 @@ import { EventLoopTurns } from '../eventLoop.js'
 import type { GenerativeModel } from '../nn/decoding.js'
 import { beamSearch } from './beamSearch.js'
 import { DecodingRun } from './decodingRun.js'
+import { decodingRun, requireGuidance } from './guidedRun.js'
 import { withDefaults } from './generationConfig.js'
 import { likeliestTokens } from './greedy.js'
 import { GrowingTexts, type GeneratedToken, type TokenLogprob } from './growingTexts.js'
@@ -101,7 +102,9 @@ export async function prepareGeneration(
   const options = withDefaults(model, given)
   checkNames(options)
   const prompt = await readInputs(model, 'inputIds' in inputs ? inputs : { inputIds: inputs }, options)
-  return { prompt, plan: planGeneration(model, prompt, options) }
+  const plan = planGeneration(model, prompt, options)
+  requireGuidance(model, prompt, plan)
+  return { prompt, plan }
 }
 
 /** @internal Tokens as they are chosen, without beams, with their text where a tokenizer is given. Whoever stops early frees the caches by it. */
@@ -111,7 +114,7 @@ export async function* streamedTokens(
   const { tokenizer } = plan.options
   const deltas = tokenizer && new TextDeltas(texts, tokenizer, !model.isEncoderDecoder)
   plan.checkAborted()
-  const run = new DecodingRun(model, prompt, plan)
+  const run = decodingRun(model, prompt, plan)
   const turns = new EventLoopTurns()
   let failed = false
   try {

@@ -53,8 +53,9 @@ export async function readGenerationConfig(directory: string, config: Json = {})
 
 /** Options under the names of transformers as options of `generate`. Keys that transformers does not know either, and nulls, say nothing. */
 export function generationOptions(json: Json): GenerationOptions {
-  const options = Object.entries(json).filter(([key, value]) => value !== null && value !== undefined && isGenerationOption(camelCase(key)) && !ofTheFile.has(key))
-  return Object.fromEntries(options.map(([key, value]) => [camelCase(key), value])) as GenerationOptions
+  const said = (key: string, value: unknown) => value !== null && value !== undefined && !(key === 'pad_token_id' && (value as number) < 0)   // old LLaMAs' -1: none
+  const options = Object.entries(json).filter(([key, value]) => said(key, value) && isGenerationOption(camelCase(key)) && !ofTheFile.has(key))
+  return Object.fromEntries(options.map(([key, value]) => [camelCase(key), key === 'watermarking_config' ? renamed(value as Json, camelCase) : value])) as GenerationOptions
 }
 
 /**
@@ -65,10 +66,15 @@ const ofTheFile: ReadonlySet<string> = new Set([
   'signal', 'tokenizer', 'presence_penalty', 'frequency_penalty',
 ])
 
+const renamed = (json: Json, name: (key: string) => string): Json => Object.fromEntries(Object.entries(json).map(([key, value]) => [name(key), value]))
+const snakeCase = (name: string): string => name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+
 /** The defaults of a model as a `generation_config.json`; undefined if it has none. */
 export function generationConfigOf(model: object): Json | undefined {
-  const entries = Object.entries(generationDefaults(model)).filter(([, value]) => isJson(value))
-  return entries.length === 0 ? undefined : Object.fromEntries(entries.map(([name, value]) => [name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), value]))
+  const { watermarkingConfig, ...options } = generationDefaults(model)
+  const entries: [string, unknown][] = Object.entries(options).filter(([, value]) => isJson(value))
+  if (watermarkingConfig) entries.push(['watermarkingConfig', renamed({ ...watermarkingConfig }, snakeCase)])
+  return entries.length === 0 ? undefined : renamed(Object.fromEntries(entries), snakeCase)
 }
 
 const isJson = (value: unknown): boolean => ['number', 'string', 'boolean'].includes(typeof value) || (Array.isArray(value) && value.every(isJson))

@@ -14,6 +14,10 @@ export interface GenerationInputs {
   attentionMask?: TokenRows | undefined
   /** Encoder-decoder models: what the decoder's text begins with. Where none of the rows begins with the start token, it is put before them, as transformers does. */
   decoderInputIds?: TokenRows | undefined
+  /** With `guidanceScale`: what the new tokens are led away from, a text for each prompt. Default: the last token of the prompt. */
+  negativePromptIds?: TokenRows | undefined
+  /** 1 where `negativePromptIds` has a token, 0 for padding on its left. Lists that differ in length need none. */
+  negativePromptAttentionMask?: TokenRows | undefined
 }
 
 /** A batch of token rows, filled up to one width. */
@@ -29,7 +33,9 @@ export interface PaddedRows {
 export interface GenerationPrompt extends PaddedRows {
   /** What each text begins with, as the logits processors see it: padding that the caller gave counts, padding of lists does not. */
   readonly texts: readonly number[][]
-  readonly source: (PaddedRows & { /** Without padding. */ readonly texts: readonly number[][] }) | undefined
+  /** What guidance leads away from. */
+  readonly negative?: PaddedRows
+  readonly source: (PaddedRows & { /** As the logits processors see them, like those of prompts. */ readonly texts: readonly number[][] }) | undefined
 }
 
 interface SpecialTokens { padTokenId?: number | undefined, decoderStartTokenId?: number | readonly number[] | undefined, bosTokenId?: number | undefined }
@@ -50,8 +56,9 @@ export async function readInputs(model: GenerativeModel, inputs: GenerationInput
     if (inputs.decoderInputIds !== undefined) {
       throw new ConfigError('decoderInputIds is for models with an encoder; put the beginning of the text into inputIds.')
     }
-    return { ...padded(given, pad, 'left', mask), texts: given, source: undefined }
+    return { ...padded(given, pad, 'left', mask), texts: given, source: undefined, ...await negativeOf(model, inputs, given.length, pad) }
   }
+  if (inputs.negativePromptIds !== undefined) throw new ConfigError('negativePromptIds is for models without an encoder.')
   const { decoderInputIds } = inputs
   const starts = startTokens(options, given.length)
   if (!starts && decoderInputIds === undefined)
@@ -64,8 +71,20 @@ export async function readInputs(model: GenerativeModel, inputs: GenerationInput
     throw new ShapeError(`decoderInputIds is ${describe(begin)}: the beginnings of a batch have to be of one length. `
       + 'Generate those of each length by themselves.')
   }
-  const texts = mask ? given.map((row, i) => row.filter((_, at) => mask[i]![at] !== 0)) : given
-  return { ...padded(begin, pad, 'left'), texts: begin, source: { ...padded(given, pad, 'right', mask), texts } }
+  return { ...padded(begin, pad, 'left'), texts: begin, source: { ...padded(given, pad, 'right', mask), texts: given } }
+}
+
+async function negativeOf(
+  { vocabSize }: GenerativeModel, { negativePromptIds, negativePromptAttentionMask }: GenerationInputs, rows: number, pad: number,
+): Promise<{ negative?: PaddedRows }> {
+  if (negativePromptIds === undefined) return {}
+  const given = await rowsOf(negativePromptIds, 'negativePromptIds')
+  const mask = negativePromptAttentionMask && await rowsOf(negativePromptAttentionMask, 'negativePromptAttentionMask')
+  if (given.length !== rows) throw new ShapeError(`negativePromptIds has ${given.length} rows, expected ${rows}: one for each prompt`)
+  if (mask && (mask.length !== given.length || mask.some((row, i) => row.length !== given[i]!.length)))
+    throw new ShapeError(`negativePromptAttentionMask is ${describe(mask)}, expected the shape of negativePromptIds, which is ${describe(given)}`)
+  requireTokens(given, vocabSize, 'negativePromptIds')
+  return { negative: padded(given, pad, 'left', mask) }
 }
 
 function startTokens({ decoderStartTokenId, bosTokenId }: SpecialTokens, rows: number): number[] | undefined {

@@ -85,6 +85,11 @@ export interface GenerationOptions extends LogitsOptions, GenerationLimits {
   maxMatchingNgramSize?: number | undefined
   /** Feeds prompts in pieces of so many tokens, which bounds the memory of long ones. */
   prefillChunkSize?: number | undefined
+  /**
+   * Classifier-free guidance: what speaks for the prompt, and not for `negativePromptIds` of the inputs, counts so many times; 1 (the default): as it is. Each step
+   * costs two passes. Without beams, for models without an encoder.
+   */
+  guidanceScale?: number | undefined
   /** Ends the generation with AbortedError before its next token. */
   signal?: AbortSignal | undefined
   /** Called after each token. */
@@ -98,7 +103,7 @@ const known: Record<keyof GenerationOptions, true> = {
   diversityPenalty: true, numReturnSequences: true, lengthPenalty: true, earlyStopping: true, temperature: true, topK: true, topP: true,
   topH: true, minP: true, typicalP: true, epsilonCutoff: true, etaCutoff: true, repetitionPenalty: true, encoderRepetitionPenalty: true, presencePenalty: true, frequencyPenalty: true,
   noRepeatNgramSize: true, encoderNoRepeatNgramSize: true, badWordsIds: true, sequenceBias: true, prefixAllowedTokens: true, forcedBosTokenId: true,
-  forcedEosTokenId: true, suppressTokens: true, beginSuppressTokens: true, exponentialDecayLengthPenalty: true, removeInvalidValues: true,
+  forcedEosTokenId: true, suppressTokens: true, beginSuppressTokens: true, guidanceScale: true, watermarkingConfig: true, exponentialDecayLengthPenalty: true, removeInvalidValues: true,
   renormalizeLogits: true, logitsProcessors: true, decoderStartTokenId: true, bosTokenId: true, eosTokenId: true, padTokenId: true,
   stoppingCriteria: true, stopStrings: true, tokenizer: true, seed: true, constraint: true, logprobs: true, outputScores: true, outputLogits: true, prefillChunkSize: true,
   assistantModel: true, numAssistantTokens: true, numAssistantTokensSchedule: true, assistantConfidenceThreshold: true, promptLookupNumTokens: true,
@@ -107,10 +112,10 @@ const known: Record<keyof GenerationOptions, true> = {
 
 /** Options of transformers that are not built: the values at which they say nothing, and what they would do. */
 const notBuilt: Readonly<Record<string, readonly [neutral: readonly unknown[], what: string]>> = {
-  penaltyAlpha: [[0], 'contrastive search'], dolaLayers: [[], 'contrasting layers (DoLa)'], guidanceScale: [[1], 'classifier-free guidance'],
+  penaltyAlpha: [[0], 'contrastive search'], dolaLayers: [[], 'contrasting layers (DoLa)'],
   constraints: [[], 'constrained beam search; prefixAllowedTokens constrains what may follow'],
   forceWordsIds: [[], 'constrained beam search; prefixAllowedTokens constrains what may follow'],
-  lowMemory: [[false], 'contrastive search'], watermarkingConfig: [[], 'watermarks'], tokenHealing: [[false], 'healing of the last token of the prompt'],
+  lowMemory: [[false], 'contrastive search'], tokenHealing: [[false], 'healing of the last token of the prompt'],
   useMtp: [[false], 'multi-token prediction heads'], assistantEarlyExit: [[], 'drafts by earlier layers'], isAssistant: [[false], 'a mark of the draft model'],
   assistantLookbehind: [[10], 'draft models of another vocabulary'], targetLookbehind: [[10], 'draft models of another vocabulary'],
   assistantEnsembleWeight: [[], 'mixing the distributions of two models'], speculationType: [[], 'other ways to draft'],

@@ -6,7 +6,7 @@ import { context } from '../tensor/scope.js'
 import type { GenerationPrompt } from './inputs.js'
 import type { GenerationOptions } from './options.js'
 import { isCount, isToken, requireOption, tokenList, type LogitsProcessor } from './processors/logitsProcessor.js'
-import { processorsFrom } from './processors/processorsFrom.js'
+import { type ProcessorLimits, processorsFrom } from './processors/processorsFrom.js'
 import { mostDrafted } from './speculative/speculative.js'
 import { maxTimeCriterion, stopStringCriterion } from './stoppingCriteria.js'
 
@@ -67,7 +67,7 @@ export function planGeneration(model: GenerativeModel, prompt: GenerationPrompt,
   const maxNewTokens = newTokens(model, prompt, options)
   // Rows may have prompts of different lengths: a limit in new tokens holds for all of them.
   const ends = options.eosTokenId === undefined ? [] : tokenList(options.eosTokenId, 'eosTokenId'), { constraint } = options
-  const limited: GenerationOptions = { ...options, maxNewTokens, maxLength: undefined,
+  const limited: GenerationOptions & ProcessorLimits = { ...options, maxNewTokens, maxLength: undefined, vocabSize: model.vocabSize,
     ...(constraint ? { logitsProcessors: [...options.logitsProcessors ?? [], constraint.processor(ends, maxNewTokens)] } : {}) }
   const processors = processorsFrom(limited)
   const doSample = options.doSample ?? false
@@ -182,7 +182,7 @@ const afterTopK = ['temperature', 'topK', 'topP', 'minP', 'typicalP', 'epsilonCu
 function shortlistOf(options: GenerationOptions, vocabulary: number): number | undefined {
   const { doSample, topK, topH, renormalizeLogits, outputScores, outputLogits, logprobs, numBeams = 1 } = options
   if (!doSample || outputScores || outputLogits || typeof logprobs === 'number' || numBeams > 1 || topH !== undefined || renormalizeLogits || !topK || topK >= vocabulary) return undefined
-  const others: GenerationOptions = { ...options }
+  const others: GenerationOptions & ProcessorLimits = { ...options, vocabSize: vocabulary }
   for (const name of afterTopK) delete others[name]
   return processorsFrom(others).length === 0 ? topK : undefined
 }

@@ -1,16 +1,17 @@
+import type { Gate } from '../nn/gatedFeedForward.js'
 import type { Linear } from '../nn/layers.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
 import { clamp, maximum } from '../ops/maximum.js'
 import { mul } from '../ops/mul.js'
-import { erf, gelu, quickGelu, relu, sigmoid, silu, softplus, square, tanh } from '../ops/unary.js'
+import { erf, gelu, quickGelu, relu, sigmoid, silu, softplus, sqrt, square, tanh } from '../ops/unary.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { ConfigError } from '../errors.js'
 import { closest } from '../spelling.js'
 import { activationNames } from './configuration.js'
 
 /** A linear layer and the activation of its result. */
-export type ActivatedLinear = (layer: Linear, x: Tensor) => Tensor
+export type ActivatedLinear = (layer: Pick<Linear, 'forward'>, x: Tensor) => Tensor
 
 /** Activations of transformers that are no epilogue of a product; μ and σ of the Laplace one are those of Ma et al. 2022, https://arxiv.org/abs/2209.10655 */
 const composed: Readonly<Record<string, (x: Tensor) => Tensor>> = {
@@ -23,6 +24,7 @@ const composed: Readonly<Record<string, (x: Tensor) => Tensor>> = {
   leaky_relu: x => maximum(x, mul(x, 0.01)),
   hardswish: x => mul(x, mul(clamp(add(x, 3), { min: 0, max: 6 }), 1 / 6)),
   mish: x => mul(x, tanh(softplus(x))),
+  sqrtsoftplus: x => sqrt(softplus(x)),
   laplace: x => mul(add(erf(mul(add(x, -0.707107), 1 / (0.282095 * Math.SQRT2))), 1), 0.5),
 }
 
@@ -46,6 +48,12 @@ function named(model: string, key: string, name: unknown): { epilogue: keyof typ
 export function activatedLinear(model: string, key: string, name: unknown): ActivatedLinear {
   const found = named(model, key, name)
   return 'epilogue' in found ? (layer, x) => layer.forward(x, found.epilogue) : (layer, x) => found.apply(layer.forward(x))
+}
+
+/** The activation of a gated feed-forward network. @throws ConfigError for one that is not known */
+export function gateOf(model: string, key: string, name: unknown): Gate {
+  const found = named(model, key, name)
+  return 'epilogue' in found ? found.epilogue : found.apply
 }
 
 /** The activation alone. @throws ConfigError for one that is not known */

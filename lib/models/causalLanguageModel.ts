@@ -5,7 +5,7 @@ import { crossEntropy } from '../ops/crossEntropy.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import type { Decoder, DecoderState } from './decoder.js'
+import type { Decoder, DecoderInputs, DecoderState } from './decoder.js'
 
 /** A decoder that predicts the next token: what all of them do alike, around the layers and the output of a model. */
 export abstract class CausalLanguageModel extends Module implements GenerativeModel {
@@ -25,14 +25,14 @@ export abstract class CausalLanguageModel extends Module implements GenerativeMo
 
   /**
    * Logits `[B, T, V]` for the token after each of `ids` `[B, T]`, which stand at the positions 0 to T - 1.
-   * @param attentionMask 1 where there is a token, `[B, T]`: padding is seen by no position
+   * @throws ConfigError, ShapeError for packed texts where there is no place for them
    */
-  forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): Tensor { return this.project(this.decoder.forward(ids, options)) }
+  forward(ids: Tensor, options: DecoderInputs = {}): Tensor { return this.project(this.decoder.forward(ids, options)) }
 
   /** Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Labels are the next tokens themselves: they are not shifted here. */
-  loss({ ids, labels, attentionMask }: { ids: Tensor, labels: Tensor, attentionMask?: Tensor | undefined },
+  loss({ ids, labels, ...inputs }: DecoderInputs & { ids: Tensor, labels: Tensor },
     { reduction = 'mean', labelSmoothing = 0 }: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
-    return scope(() => crossEntropy(this.forward(ids, { attentionMask }), labels, { reduction, labelSmoothing }))
+    return scope(() => crossEntropy(this.forward(ids, inputs), labels, { reduction, labelSmoothing }))
   }
 
   prepare({ attentionMask, cache }: DecodingInputs = {}): DecodingState { return this.decoder.begin(attentionMask, cache) }

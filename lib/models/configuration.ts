@@ -1,5 +1,4 @@
 import { ConfigError } from '../errors.js'
-import { closest } from '../spelling.js'
 import type { Activation, GateActivation } from '../ops/codes.js'
 
 /** config.json of a model, under the names of transformers. */
@@ -45,13 +44,7 @@ export function paddingOf(config: PretrainedConfig): { paddingIndex?: number } {
   return typeof pad === 'number' ? { paddingIndex: pad < 0 ? pad + (rows as number) : pad } : {}
 }
 
+/** Activations that are computed with the product in front of them, under their names in transformers. */
 export const activationNames: Readonly<Record<string, Activation & GateActivation>> = {
   gelu_new: 'geluTanh', gelu_pytorch_tanh: 'geluTanh', gelu_fast: 'geluTanh', gelu: 'gelu', relu: 'relu', silu: 'silu', swish: 'silu',
-}
-
-/** The activation that a configuration names. @throws ConfigError for one that is not known, with the nearest that is */
-export function activationOf(model: string, key: string, name: unknown): Activation & GateActivation {
-  if (typeof name === 'string' && Object.hasOwn(activationNames, name)) return activationNames[name]!
-  const known = Object.keys(activationNames), meant = closest(String(name), known)
-  throw new ConfigError(`${model}: ${key} is ${JSON.stringify(name)}${meant === undefined ? '' : `; do you mean ${meant}?`} Known are ${known.join(', ')}`)
 }

@@ -1,9 +1,18 @@
 import { checkpoint } from '../autograd/checkpoint.js'
+import { ConfigError, ShapeError } from '../errors.js'
 import type { DecodingState } from '../nn/decoding.js'
 import { type CacheOptions, KeyValueCache } from '../nn/keyValueCache.js'
 import { Module } from '../nn/module.js'
 import { PromptMask } from '../nn/promptMask.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { sub } from '../ops/add.js'
+import { ge } from '../ops/compare.js'
+import { cast, contiguous } from '../ops/copy.js'
+import { indexSelect } from '../ops/indexSelect.js'
+import { sum } from '../ops/reduce.js'
+import { reshape, slice } from '../ops/view.js'
+import { arange } from '../tensor/create.js'
+import { noGrad, scope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
 import type { PretrainedConfig } from './configuration.js'
 
 /** Where the tokens of a pass through a decoder stand. */
@@ -14,8 +23,27 @@ export interface DecoderStep {
   end: number
   /** 1 where there is a token, `[B, end]`. */
   keyPadding?: Tensor | undefined
+  /** Where the texts of a packed row begin, and where the last ends, `[N + 1]` int32. */
+  offsets?: Tensor | undefined
   /** Of each layer, when tokens come a few at a time. */
   caches?: readonly KeyValueCache[]
+}
+
+/** What a decoder is given besides ids `[B, T]`. */
+export interface DecoderInputs {
+  /** 1 where there is a token, `[B, T]`: padding is seen by no position. */
+  attentionMask?: Tensor | undefined
+  /** Several texts in one row, `[1, T]`, one behind the other: where each begins, and where the last ends, `[N + 1]` int32. None sees another, and each has positions from 0 on. */
+  documentOffsets?: Tensor | undefined
+}
+
+/** For each column of a packed row how far it is from the beginning of its text, `[1, T]` int32. */
+function packedPositions(offsets: Tensor, T: number): Tensor {
+  return noGrad(() => scope(() => {
+    const columns = arange(T, { dtype: 'int32', device: offsets.device }), inner = reshape(slice(offsets, 0, 1, offsets.shape[0]! - 1), [-1, 1])
+    const text = cast(sum(cast(ge(reshape(columns, [1, T]), inner), 'int32'), 0), 'int32')
+    return reshape(sub(columns, indexSelect(offsets, text)), [1, T])
+  }))
 }
 
 /** Caches of a decoder's layers, and which columns of the prompts hold tokens. */
@@ -96,10 +124,23 @@ export abstract class Decoder extends Module {
 
   /**
    * Hidden states `[B, T, C]` of `ids` `[B, T]`, which stand at the positions 0 to T - 1.
-   * @param attentionMask 1 where there is a token, `[B, T]`: padding is seen by no position
+   * @throws ConfigError, ShapeError for packed texts where there is no place for them
    */
-  forward(ids: Tensor, { attentionMask }: { attentionMask?: Tensor | undefined } = {}): Tensor {
-    return this.hidden(ids, { start: 0, end: ids.shape[1]!, keyPadding: attentionMask })
+  forward(ids: Tensor, { attentionMask, documentOffsets }: DecoderInputs = {}): Tensor {
+    return this.hidden(ids, this.whole(ids, { attentionMask, documentOffsets }))
+  }
+
+  /** Whether several texts may lie in one row: not where positions follow from the length of a text, or are distances (ALiBi). */
+  protected get packs(): boolean { return false }
+
+  /** The step of a whole pass. */
+  protected whole(ids: Tensor, { attentionMask, documentOffsets: offsets }: DecoderInputs): DecoderStep {
+    const end = ids.shape[1]!
+    if (!offsets) return { start: 0, end, keyPadding: attentionMask }
+    if (!this.packs) throw new ConfigError(`${this.constructor.name}: documentOffsets are not supported where positions follow from the length of the text or are distances. Give a row for each text`)
+    if (ids.shape[0] !== 1 || attentionMask || offsets.rank !== 1 || offsets.dtype !== 'int32')
+      throw new ShapeError(`${this.constructor.name}: documentOffsets are [${offsets.shape.join(', ')}] ${offsets.dtype}, for ids [${ids.shape.join(', ')}]${attentionMask ? ' with a mask' : ''}; expected [N + 1] int32 for N texts in one row, [1, T], without a mask`)
+    return { start: packedPositions(offsets, end), end, offsets }
   }
 
   /** How many positions the queries of a layer see; 0: all. Caches of layers with a window hold little more than that. */
@@ -114,14 +155,17 @@ export abstract class Decoder extends Module {
   advance(ids: Tensor, state: DecoderState): Tensor { return this.hidden(ids, state.next(ids.shape[1]!)) }
 
   /**
-   * x through all layers; with `activationCheckpointing` each is computed again in the backward pass.
-   * @param bias of the attention scores in every layer; it outlives the pass where a layer is computed again
+   * x through all layers; with `activationCheckpointing` each is computed again in the backward pass. What a layer is given then outlives this pass: `forward` gets the bias
+   * and the positions from here.
+   * @param bias of the attention scores in every layer
    */
-  protected through<L>(layers: readonly L[], x: Tensor, { caches }: DecoderStep,
-    forward: (layer: L, x: Tensor, cache: KeyValueCache | undefined, bias: Tensor | undefined) => Tensor, bias?: Tensor): Tensor {
-    for (const [i, layer] of layers.entries())
-      x = this.activationCheckpointing && x.requiresGrad && !caches
-        ? checkpoint((y, again) => forward(layer, y!, undefined, again), ...(bias ? [x, bias] : [x])) : forward(layer, x, caches?.[i], bias)
+  protected through<L>(layers: readonly L[], x: Tensor, { caches, start: given }: DecoderStep,
+    forward: (layer: L, x: Tensor, cache: KeyValueCache | undefined, bias: Tensor | undefined, start: number | Tensor) => Tensor, bias?: Tensor): Tensor {
+    const start = typeof given === 'number' ? given : contiguous(given), kept = [bias, start].filter(t => t instanceof Tensor)
+    for (const [i, layer] of layers.entries()) {
+      const again = (y: Tensor, ...tensors: Tensor[]): Tensor => forward(layer, y, undefined, bias && tensors[0], typeof start === 'number' ? start : tensors.at(-1)!)
+      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(again as (...inputs: Tensor[]) => Tensor, x, ...kept) : forward(layer, x, caches?.[i], bias, start)
+    }
     return x
   }
 }

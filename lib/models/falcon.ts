@@ -5,7 +5,7 @@ import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttentio
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream, rounded } from '../nn/precision.js'
-import { ropeParameters, type RopeParameters } from '../nn/rope.js'
+import { ropeParameters, type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
@@ -166,8 +166,7 @@ export class FalconModel extends Decoder {
     this.word_embeddings = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range } })
     this.h = Array.from({ length: c.num_hidden_layers }, () => new Layer(c))
     this.ln_f = new LayerNorm(c.hidden_size, { eps: c.layer_norm_epsilon })
-    this.rope = ropeParameters('Falcon', c)
-    if (!c.alibi && this.rope.partialFactor !== 1) throw new ConfigError(`Falcon: partial_rotary_factor is ${this.rope.partialFactor}, expected 1: its heads turn as a whole`)
+    this.rope = (c.alibi ? ropeParameters : wholeHeadRope)('Falcon', c)
     this.rotary = c.alibi ? undefined : new RotaryPositions(this.rope, D)
     // The bias is divided by √D as scores are: it was added to them before.
     this.alibi = c.alibi ? new Alibi(c.num_attention_heads, { bfloat16: true, scale: 1 / Math.sqrt(D) }) : undefined
@@ -179,9 +178,11 @@ export class FalconModel extends Decoder {
   /** What it was trained for; distances have no end, and 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.alibi || this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
+  protected override get packs(): boolean { return !this.alibi && this.rotary!.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding, start, end } = step, turn = this.rotary?.at(start, end)
-    return this.ln_f.forward(this.through(this.h, this.word_embeddings.forward(ids), step, (layer, y, cache, bias) => layer.forward(y, { turn, bias, keyPadding, cache }),
+    const { keyPadding, offsets, end } = step
+    return this.ln_f.forward(this.through(this.h, this.word_embeddings.forward(ids), step, (layer, y, cache, bias, start) => layer.forward(y, { turn: this.rotary?.at(start, end), bias, keyPadding, offsets, cache }),
       this.alibi?.at(end, keyPadding)))
   }
 }

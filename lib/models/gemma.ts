@@ -4,7 +4,7 @@ import { GatedFeedForward } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
-import { ropeParameters, type RopeParameters } from '../nn/rope.js'
+import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
@@ -12,8 +12,9 @@ import { tanh } from '../ops/unary.js'
 import { div, mul } from '../ops/mul.js'
 import { context, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { gateOf } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
+import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -98,7 +99,7 @@ class Layer extends Module {
   constructor(c: GemmaConfig, index: number) {
     super()
     const second = c.model_type === 'gemma2'
-    const activation = second ? activationOf('gemma2', 'hidden_activation', c.hidden_activation) : activationOf('gemma', 'hidden_act', withTanh(c.hidden_act))
+    const activation = second ? gateOf('gemma2', 'hidden_activation', c.hidden_activation) : gateOf('gemma', 'hidden_act', withTanh(c.hidden_act))
     this.input_layernorm = norm(c)
     this.self_attn = new GroupedQueryAttention({
       width: c.hidden_size, heads: c.num_attention_heads, groups: c.num_key_value_heads, headDim: c.head_dim, bias: c.attention_bias, outputBias: c.attention_bias,
@@ -146,7 +147,7 @@ export class GemmaModel extends Decoder {
     this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range }, scale: () => embeddingScale(c.hidden_size), ...paddingOf(c) })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => new Layer(c, i))
     this.norm = norm(c)
-    this.rope = ropeParameters(c.model_type, c)
+    this.rope = wholeHeadRope(c.model_type, c)
     this.rotary = new RotaryPositions(this.rope, c.head_dim)
   }
 
@@ -157,9 +158,11 @@ export class GemmaModel extends Decoder {
   /** What it was trained for; 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end), x = this.embed_tokens.forward(ids)
-    return this.norm.forward(this.through(this.layers, x, step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) })))
+    const { keyPadding, offsets, end } = step, x = this.embed_tokens.forward(ids)
+    return this.norm.forward(this.through(this.layers, x, step, (layer, y, cache, _, start) => layer.forward(y, { turn: this.rotary.at(start, end), cache, keyPadding, offsets })))
   }
 }
 

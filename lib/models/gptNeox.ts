@@ -147,9 +147,11 @@ export class GPTNeoXModel extends Decoder {
   /** What it was trained for; 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end), x = this.emb_dropout.forward(this.embed_in.forward(ids))
-    return this.final_layer_norm.forward(this.through(this.layers, x, step, (layer, y, cache) => layer.forward(y, { turn, keyPadding, cache })))
+    const { keyPadding, offsets, end } = step, x = this.emb_dropout.forward(this.embed_in.forward(ids))
+    return this.final_layer_norm.forward(this.through(this.layers, x, step, (layer, y, cache, _, start) => layer.forward(y, { turn: this.rotary.at(start, end), keyPadding, offsets, cache })))
   }
 }
 

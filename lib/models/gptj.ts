@@ -144,9 +144,11 @@ export class GPTJModel extends Decoder {
   get layerCount(): number { return this.config.n_layer }
   get maxPositions(): number { return this.config.n_positions }
 
+  protected override get packs(): boolean { return true }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end), x = this.drop.forward(this.wte.forward(ids))
-    return this.ln_f.forward(this.through(this.h, x, step, (block, y, cache) => block.forward(y, { turn, keyPadding, cache })))
+    const { keyPadding, offsets, end } = step, x = this.drop.forward(this.wte.forward(ids))
+    return this.ln_f.forward(this.through(this.h, x, step, (block, y, cache, _, start) => block.forward(y, { turn: this.rotary.at(start, end), keyPadding, offsets, cache })))
   }
 }
 

@@ -3,14 +3,15 @@ import { GatedFeedForward } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
-import { ropeParameters, type RopeParameters } from '../nn/rope.js'
+import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { gateOf } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
+import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -98,7 +99,7 @@ class Layer extends Module {
       std: c.initializer_range,
     })
     this.post_attention_layernorm = new RMSNorm(c.hidden_size, { eps })
-    this.mlp = new GatedFeedForward(c.hidden_size, c.intermediate_size, activationOf(c.model_type, 'hidden_act', c.hidden_act), c.initializer_range, { bias: c.mlp_bias })
+    this.mlp = new GatedFeedForward(c.hidden_size, c.intermediate_size, gateOf(c.model_type, 'hidden_act', c.hidden_act), c.initializer_range, { bias: c.mlp_bias })
   }
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
@@ -125,7 +126,7 @@ export class LlamaModel extends Decoder {
     this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range }, ...paddingOf(c) })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => new Layer(c, i))
     this.norm = new RMSNorm(c.hidden_size, { eps: c.rms_norm_eps })
-    this.rope = ropeParameters(c.model_type, c)
+    this.rope = wholeHeadRope(c.model_type, c)
     this.rotary = new RotaryPositions(this.rope, c.head_dim)
   }
 
@@ -137,9 +138,11 @@ export class LlamaModel extends Decoder {
 
   override windowOf(layer: number): number { return windowOf(this.config, layer) }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
-    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) }))
+    const { keyPadding, offsets, end } = step
+    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache, _, start) => layer.forward(y, { turn: this.rotary.at(start, end), cache, keyPadding, offsets }))
     return this.norm.forward(x)
   }
 }

@@ -1,15 +1,15 @@
+import { type Gate, gated } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Linear, RMSNorm } from '../nn/layers.js'
 import { MixtureOfExperts } from '../nn/mixtureOfExperts.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
 import { add } from '../ops/add.js'
-import type { GateActivation } from '../ops/codes.js'
 import { concat } from '../ops/concat.js'
-import { gatedActivation } from '../ops/gatedActivation.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { gateOf } from './activations.js'
+import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { headClasses } from './decoderHeads.js'
 import { expertsApart, type MixtureConfig, MixtureDecoder, MixtureLanguageModel, type MixtureLayer } from './mixtureDecoder.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -49,7 +49,7 @@ class MixtralExpert extends Module {
   readonly w2: Linear
   readonly w3: Linear
 
-  constructor(width: number, inner: number, private readonly activation: GateActivation, std: number) {
+  constructor(width: number, inner: number, private readonly activation: Gate, std: number) {
     super()
     const options = { bias: false, initialization: { kind: 'normal', std } } as const
     this.w1 = new Linear(width, inner, options)
@@ -57,7 +57,7 @@ class MixtralExpert extends Module {
     this.w3 = new Linear(width, inner, options)
   }
 
-  forward(x: Tensor): Tensor { return this.w2.forward(gatedActivation(this.w1.forward(x), this.w3.forward(x), this.activation)) }
+  forward(x: Tensor): Tensor { return this.w2.forward(gated(this.w1.forward(x), this.w3.forward(x), this.activation)) }
 }
 
 class Layer extends Module implements MixtureLayer {
@@ -73,7 +73,7 @@ class Layer extends Module implements MixtureLayer {
   constructor(c: MixtralConfig) {
     super()
     this.window = c.sliding_window ?? 0
-    const eps = c.rms_norm_eps, std = c.initializer_range, activation = activationOf('mixtral', 'hidden_act', c.hidden_act)
+    const eps = c.rms_norm_eps, std = c.initializer_range, activation = gateOf('mixtral', 'hidden_act', c.hidden_act)
     this.input_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.self_attn = new GroupedQueryAttention({
       width: c.hidden_size, heads: c.num_attention_heads, groups: c.num_key_value_heads, headDim: c.head_dim, dropout: c.attention_dropout, window: this.window, std,

@@ -4,7 +4,7 @@ import type { DecoderContext } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { loadBalancingLoss } from '../nn/mixtureOfExperts.js'
 import type { Module } from '../nn/module.js'
-import { ropeParameters, type RopeParameters } from '../nn/rope.js'
+import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
@@ -15,7 +15,7 @@ import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import { paddingOf, type PretrainedConfig } from './configuration.js'
-import { Decoder, type DecoderStep } from './decoder.js'
+import { Decoder, type DecoderInputs, type DecoderStep } from './decoder.js'
 
 // What Mixtral and Qwen's mixtures have alike: everything but the layers.
 
@@ -58,7 +58,7 @@ export abstract class MixtureDecoder<C extends MixtureConfig & PretrainedConfig>
     this.embed_tokens = new Embedding(c.vocab_size, c.hidden_size, { initialization: { kind: 'normal', std: c.initializer_range }, ...paddingOf(c) })
     this.layers = Array.from({ length: c.num_hidden_layers }, (_, i) => layer(i))
     this.norm = new RMSNorm(c.hidden_size, { eps: c.rms_norm_eps })
-    this.rope = ropeParameters(model, c, theta)
+    this.rope = wholeHeadRope(model, c, theta)
     this.rotary = new RotaryPositions(this.rope, c.head_dim)
   }
 
@@ -69,18 +69,19 @@ export abstract class MixtureDecoder<C extends MixtureConfig & PretrainedConfig>
   /** What it was trained for; 'dynamic' positions stretch with the sequence. */
   get maxPositions(): number { return this.rope.type === 'dynamic' ? Infinity : this.config.max_position_embeddings }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const context = this.contextOf(step)
-    return this.norm.forward(this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { ...context, cache })))
+    return this.norm.forward(this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache, _, start) => layer.forward(y, { ...this.contextOf(step, start), cache })))
   }
 
   /** Hidden states as from `forward`, and the loss that is least where experts are used alike. */
-  routed(ids: Tensor, { attentionMask }: { attentionMask?: Tensor | undefined } = {}): { hidden: Tensor, auxLoss: Tensor } {
-    const context = this.contextOf({ start: 0, end: ids.shape[1]!, keyPadding: attentionMask }), logits: Tensor[] = []
+  routed(ids: Tensor, inputs: DecoderInputs = {}): { hidden: Tensor, auxLoss: Tensor } {
+    const step = this.whole(ids, inputs), { start } = step, logits: Tensor[] = []
     let x = this.embed_tokens.forward(ids)
     for (const layer of this.layers) {
-      const run = (y: Tensor): Tensor => layer.forward(y, context, true)
-      const both = this.activationCheckpointing && x.requiresGrad ? checkpoint(run, x) : run(x)
+      const run = (y: Tensor, places: Tensor | number = start): Tensor => layer.forward(y, this.contextOf(step, places), true)
+      const both = this.activationCheckpointing && x.requiresGrad ? checkpoint(run as (...inputs: Tensor[]) => Tensor, x, ...(typeof start === 'number' ? [] : [start])) : run(x)
       x = both
       if (layer.experts > 0) {
         const [next, router] = split(both, [this.config.hidden_size, layer.experts], -1) as [Tensor, Tensor]
@@ -88,11 +89,11 @@ export abstract class MixtureDecoder<C extends MixtureConfig & PretrainedConfig>
         logits.push(router)
       }
     }
-    return { hidden: this.norm.forward(x), auxLoss: loadBalancingLoss(logits, this.config.num_experts_per_tok, attentionMask) }
+    return { hidden: this.norm.forward(x), auxLoss: loadBalancingLoss(logits, this.config.num_experts_per_tok, inputs.attentionMask) }
   }
 
-  private contextOf({ start, end, keyPadding }: DecoderStep): DecoderContext {
-    return { turn: this.rotary.at(start, end), ...(keyPadding ? { keyPadding } : {}) }
+  private contextOf({ end, keyPadding, offsets }: DecoderStep, start: number | Tensor): DecoderContext {
+    return { turn: this.rotary.at(start, end), keyPadding, offsets }
   }
 }
 
@@ -111,13 +112,13 @@ export abstract class MixtureLanguageModel<C extends MixtureConfig & PretrainedC
   protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.embed_tokens.weight) }
 
   /** Logits `[B, T, V]` as from `forward`, and the loss that is least where experts are used alike. @param attentionMask 1 where there is a token, `[B, T]` */
-  routed(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): { logits: Tensor, auxLoss: Tensor } {
+  routed(ids: Tensor, options: DecoderInputs = {}): { logits: Tensor, auxLoss: Tensor } {
     const { hidden, auxLoss } = this.model.routed(ids, options)
     return { logits: this.project(hidden), auxLoss }
   }
 
   /** Cross-entropy as of any causal model; with `output_router_logits` and the loss of the routers, times `router_aux_loss_coef`. */
-  override loss(batch: { ids: Tensor, labels: Tensor, attentionMask?: Tensor | undefined },
+  override loss(batch: DecoderInputs & { ids: Tensor, labels: Tensor },
     options: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
     if (!this.config.output_router_logits) return super.loss(batch, options)
     return scope(() => {

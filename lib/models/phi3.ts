@@ -15,8 +15,9 @@ import { linear } from '../ops/linear.js'
 import { reshape, slice, split } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { gateOf } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
-import { activationOf, checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
+import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, DecoderState, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -107,7 +108,7 @@ class Layer extends Module {
     this.input_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.self_attn = new Attention(c)
     this.post_attention_layernorm = new RMSNorm(c.hidden_size, { eps })
-    this.mlp = new FusedGatedFeedForward(c.hidden_size, c.intermediate_size, activationOf('phi3', 'hidden_act', c.hidden_act), c.initializer_range)
+    this.mlp = new FusedGatedFeedForward(c.hidden_size, c.intermediate_size, gateOf('phi3', 'hidden_act', c.hidden_act), c.initializer_range)
     this.dropout = new Dropout(c.resid_pdrop)
   }
 
@@ -158,9 +159,11 @@ export class Phi3Model extends Decoder {
     return slice(super.advance(state.taken(ids), state), 1, -ids.shape[1]!)
   }
 
+  protected override get packs(): boolean { return this.rotary.isFixed }
+
   protected hidden(ids: Tensor, step: DecoderStep): Tensor {
-    const { keyPadding } = step, turn = this.rotary.at(step.start, step.end)
-    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache) => layer.forward(y, { turn, cache, ...(keyPadding ? { keyPadding } : {}) }))
+    const { keyPadding, offsets, end } = step
+    const x = this.through(this.layers, this.embed_tokens.forward(ids), step, (layer, y, cache, _, start) => layer.forward(y, { turn: this.rotary.at(start, end), cache, keyPadding, offsets }))
     return this.norm.forward(x)
   }
 }

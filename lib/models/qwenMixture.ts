@@ -1,18 +1,18 @@
 import { ConfigError } from '../errors.js'
-import { GatedFeedForward } from '../nn/gatedFeedForward.js'
+import { type Gate, GatedFeedForward } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Linear, RMSNorm } from '../nn/layers.js'
 import { MixtureOfExperts, type MixtureOptions } from '../nn/mixtureOfExperts.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
 import { add } from '../ops/add.js'
-import type { GateActivation } from '../ops/codes.js'
 import { concat } from '../ops/concat.js'
 import { mul } from '../ops/mul.js'
 import { sigmoid } from '../ops/unary.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
+import { gateOf } from './activations.js'
+import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { headClasses } from './decoderHeads.js'
 import { expertsApart, type MixtureConfig, MixtureDecoder, MixtureLanguageModel, type MixtureLayer } from './mixtureDecoder.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
@@ -87,7 +87,7 @@ class Mixture extends MixtureOfExperts {
   readonly shared_expert: GatedFeedForward | undefined
   readonly shared_expert_gate: Linear | undefined
 
-  constructor(c: QwenMixtureConfig, activation: GateActivation, options: MixtureOptions) {
+  constructor(c: QwenMixtureConfig, activation: Gate, options: MixtureOptions) {
     checkSizes(c.model_type, c as unknown as PretrainedConfig, 'num_experts', 'moe_intermediate_size')
     super(Array.from({ length: c.num_experts }, () => new GatedFeedForward(c.hidden_size, c.moe_intermediate_size, activation, options.std)), options)
     const shared = c.model_type === 'qwen2_moe'
@@ -112,7 +112,7 @@ class Layer extends Module implements MixtureLayer {
   constructor(c: QwenMixtureConfig, index: number) {
     super()
     this.window = windowOf(c, index)
-    const third = c.model_type === 'qwen3_moe', eps = c.rms_norm_eps, std = c.initializer_range, activation = activationOf(c.model_type, 'hidden_act', c.hidden_act)
+    const third = c.model_type === 'qwen3_moe', eps = c.rms_norm_eps, std = c.initializer_range, activation = gateOf(c.model_type, 'hidden_act', c.hidden_act)
     this.input_layernorm = new RMSNorm(c.hidden_size, { eps })
     this.self_attn = new GroupedQueryAttention({
       width: c.hidden_size, heads: c.num_attention_heads, groups: c.num_key_value_heads, headDim: c.head_dim, bias: third ? c.attention_bias : c.qkv_bias,

@@ -1,5 +1,6 @@
 import { checkpoint } from '../autograd/checkpoint.js'
 import type { DecoderLayerCache } from '../nn/encoderDecoderState.js'
+import { gated } from '../nn/gatedFeedForward.js'
 import { Dropout, Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import type { AttentionMask } from '../nn/multiHeadAttention.js'
@@ -10,14 +11,11 @@ import { residual } from '../nn/residual.js'
 import { relativeBuckets } from '../nn/relativePositions.js'
 import { contiguous } from '../ops/copy.js'
 import { embedding } from '../ops/embedding.js'
-import { gatedActivation } from '../ops/gatedActivation.js'
-import { mul } from '../ops/mul.js'
 import { permute } from '../ops/view.js'
 import { tensor } from '../tensor/create.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { activatedLinear, activationFunction } from './activations.js'
-import { activationNames } from './configuration.js'
+import { activatedLinear, gateOf } from './activations.js'
 import type { SourceEncoder, TargetContext, TargetDecoder } from './encoderDecoder.js'
 import type { T5Config } from './t5.js'
 
@@ -75,7 +73,7 @@ class DenseReluDense extends Module {
     const { model_type, dense_act_fn: name } = this.c, of = [model_type, 'feed_forward_proj', name] as const
     if (this.wi) return activatedLinear(...of)(this.wi, x)
     const input = rounded(x), gate = this.wi_0!.forward(input), up = this.wi_1!.forward(input)
-    return Object.hasOwn(activationNames, name) ? gatedActivation(gate, up, activationNames[name]!) : mul(activationFunction(...of)(gate), up)
+    return gated(gate, up, gateOf(...of))
   }
 }
 

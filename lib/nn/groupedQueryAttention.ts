@@ -42,6 +42,8 @@ export interface DecoderContext {
   /** Of the scores: ALiBi. */
   bias?: Tensor | undefined
   keyPadding?: Tensor | undefined
+  /** Where the texts of a packed row begin, and where the last ends, `[N + 1]` int32: none sees another. */
+  offsets?: Tensor | undefined
   cache?: KeyValueCache | undefined
 }
 
@@ -86,11 +88,14 @@ export class GroupedQueryAttention extends Module {
  * @returns `[B, T, H, D]`
  */
 export function turnedAttention(
-  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, cache }: DecoderContext,
+  q: Tensor, k: Tensor, v: Tensor, { turn = x => x, bias, keyPadding, offsets, cache }: DecoderContext,
   options: Pick<AttentionOptions, 'window' | 'scale' | 'softcap' | 'dropout'>,
 ): Tensor {
   const turned = turn(k), { keys, values } = cache ? cache.append(turned, v) : { keys: turned, values: v }
   // A cache with a window holds the newest positions alone.
   const padding = keyPadding && { keyPadding: keyPadding.shape[1] === keys.shape[1] ? keyPadding : slice(keyPadding, 1, -keys.shape[1]!) }
-  return attention(turn(q), keys, values, { ...options, ...padding, ...(bias ? { bias } : {}), causal: true })
+  return attention(turn(q), keys, values, { ...options, ...padding, ...(bias ? { bias } : {}), ...packed(offsets), causal: true })
 }
+
+/** Offsets of packed texts as attention takes them. */
+export const packed = (offsets: Tensor | undefined): Pick<AttentionOptions, 'queryOffsets' | 'keyOffsets'> => offsets ? { queryOffsets: offsets, keyOffsets: offsets } : {}

@@ -4,9 +4,9 @@ type Json = Readonly<Record<string, unknown>>
 
 /** How rotary angles follow from positions: `rope_parameters` of a configuration, or its older `rope_theta` and `rope_scaling`. */
 export interface RopeParameters {
-  type: 'default' | 'linear' | 'dynamic' | 'llama3' | 'yarn' | 'longrope'
+  type: 'default' | 'linear' | 'dynamic' | 'llama3' | 'yarn' | 'longrope' | 'proportional'
   theta: number
-  /** Share of a head's coordinates that turn. */
+  /** Share of a head's coordinates that turn; with 'proportional' of its frequencies, while the others stand still. */
   partialFactor: number
   /** Longest sequence of the model, and of the one before its context was extended. */
   maxPositions: number
@@ -29,7 +29,7 @@ export interface RopeParameters {
 
 const needed: Readonly<Record<RopeParameters['type'], readonly string[]>> = {
   default: [], linear: ['factor'], dynamic: ['factor'], llama3: ['factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings'],
-  yarn: ['factor'], longrope: ['short_factor', 'long_factor'],
+  yarn: ['factor'], longrope: ['short_factor', 'long_factor'], proportional: [],
 }
 
 /**
@@ -63,6 +63,17 @@ export function ropeParameters(model: string, config: Json, theta = 10000): Rope
   }
 }
 
+/**
+ * The same for a family whose heads turn as a whole: as in transformers, a part that is named for the plain kind says nothing.
+ * @throws ConfigError for a part of the heads and another kind, of which transformers has no such model
+ */
+export function wholeHeadRope(model: string, config: Json, theta?: number): RopeParameters {
+  const p = ropeParameters(model, config, theta)
+  if (p.partialFactor === 1 || p.type === 'proportional') return p
+  if (p.type === 'default') return { ...p, partialFactor: 1 }
+  throw new ConfigError(`${model}: partial_rotary_factor is ${p.partialFactor} with rope_type '${p.type}', expected 1: its heads turn as a whole`)
+}
+
 const list = (value: unknown): readonly number[] => Array.isArray(value) ? value as number[] : []
 
 /**
@@ -78,6 +89,10 @@ export function ropeFrequencies(p: RopeParameters, width: number, length: number
     case 'dynamic': {
       const grown = p.factor * Math.max(length, p.maxPositions) / p.maxPositions - (p.factor - 1)
       return { frequencies: powers(p.theta * grown ** (width / (width - 2))), scale: 1 }
+    }
+    case 'proportional': {
+      const turning = Math.floor(p.partialFactor * width / 2)
+      return { frequencies: powers(p.theta).map((f, i) => i < turning ? f / p.factor : 0), scale: 1 }
     }
     case 'llama3': return { frequencies: powers(p.theta).map(f => llama3(f, p)), scale: 1 }
     case 'yarn': return yarn(powers(p.theta), width, p)

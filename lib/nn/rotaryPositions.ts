@@ -21,10 +21,13 @@ export class RotaryPositions extends Module {
   /** The length that the frequencies are for. */
   private end = 0
 
+  /** Whether the angle of a position is the same in texts of all lengths. */
+  get isFixed(): boolean { return !['dynamic', 'longrope'].includes(this.rope.type) }
+
   /** @param headDim D @throws ConfigError if the coordinates that turn are no pairs */
   constructor(private readonly rope: RopeParameters, headDim: number, private readonly interleaved = false) {
     super()
-    this.width = Math.trunc(headDim * rope.partialFactor)
+    this.width = rope.type === 'proportional' ? headDim : Math.trunc(headDim * rope.partialFactor)
     if (this.width < 2 || this.width % 2 !== 0 || this.width > headDim)
       throw new ConfigError(`rotary positions: ${this.width} of ${headDim} coordinates of a head turn, expected an even number from 2 to ${headDim}`)
     for (const [name, factors] of [['short_factor', rope.shortFactor], ['long_factor', rope.longFactor]] as const)
@@ -47,7 +50,7 @@ export class RotaryPositions extends Module {
   private table(end: number, device: Device): { cos: Tensor, sin: Tensor } {
     const held = this.cos?.device === device ? this.cos.shape[0]! : 0
     // Every layer of every step comes here: only these two kinds have other frequencies for another length.
-    if (this.cos?.device === device && held >= end && (end === this.end || !['dynamic', 'longrope'].includes(this.rope.type))) return { cos: this.cos, sin: this.sin! }
+    if (this.cos?.device === device && held >= end && (end === this.end || this.isFixed)) return { cos: this.cos, sin: this.sin! }
     const { frequencies, scale } = ropeFrequencies(this.rope, this.width, end)
     if (!this.cos || this.cos.device !== device || held < end || frequencies.some((f, i) => f !== this.frequencies![i])) {
       const length = Math.max(end, held < end ? 2 * held : held, 64)

@@ -15,6 +15,7 @@ import { delegating } from './delegating.js'
 import { IA3Linear } from './ia3.js'
 import { LoraEmbedding, LoraLinear } from './lora.js'
 import { ModulesToSaveWrapper } from './modulesToSave.js'
+import { installOutput, sayUntied, untieOutput } from './ownOutput.js'
 import { PromptEncoder, type TextEncoder, withSizes } from './promptEncoder.js'
 import { moduleAt, placesWithin, replaceAt } from './places.js'
 import { installPrompt, promptSizes } from './softPrompt.js'
@@ -63,6 +64,8 @@ export class PeftModel extends Module {
   #active: readonly string[] = []
   #disabled = false
   #removePrompt: (() => void) | undefined
+  /** Of a tied model whose output an adapter trains. */
+  #removeOutput: (() => void) | undefined
 
   /** @internal Use `getPeftModel`. */
   constructor(base: Module, promptLearning: boolean) {
@@ -196,8 +199,12 @@ export class PeftModel extends Module {
       const kept = keepCopies && wrapper.active !== undefined ? wrapper.modules_to_save.get(wrapper.active) : undefined
       replaceAt(this.#base, path, kept ?? wrapper.original_module)
       for (const name of this.peftConfig.keys()) if (wrapper.modules_to_save.get(name) !== kept) wrapper.deleteAdapter(name)
-      if (kept) wrapper.original_module.dispose()
+      if (path === 'lm_head' && this.#removeOutput) {
+        if (kept) sayUntied(this.#base)
+        else this.#removeOutput()
+      } else if (kept) wrapper.original_module.dispose()
     }
+    this.#removeOutput = undefined
     for (const name of this.peftConfig.keys()) this.prompt_encoder.delete(name)
     this.peftConfig.clear()
     this.#active = []
@@ -292,10 +299,11 @@ export class PeftModel extends Module {
 
   #addWrappers(adapterName: string, { modules_to_save: names }: PeftConfig): void {
     if (!names) return
+    if (names.some(name => 'lm_head'.endsWith(name))) this.#removeOutput ??= installOutput(this.#base)
     const expected = new Set(names), found = [...placesWithin(this.#base)].map(([path]) => path).filter(path => names.some(name => path.endsWith(name)))
     for (const path of found) for (const name of names) if (path.endsWith(name)) expected.delete(name)
     const missing = [...expected].filter(name => !Object.values(heads).some(usual => usual!.includes(name)))
-    if (missing.length > 0) throw new ConfigError(`adapter: modules_to_save has ${missing.join(', ')}, which this model has not. An output layer that shares the weights of the embedding is no module of its own here.`)
+    if (missing.length > 0) throw new ConfigError(`adapter: modules_to_save has ${missing.join(', ')}, which this model has not.`)
     for (const path of found.filter(path => !found.some(outer => path.startsWith(`${outer}.`)))) {
       const module = moduleAt(this.#base, path), wrapper = module instanceof ModulesToSaveWrapper ? module : ModulesToSaveWrapper.around(module)
       if (wrapper !== module) replaceAt(this.#base, path, wrapper)
@@ -356,10 +364,14 @@ export class PeftModel extends Module {
     if ([...this.peftConfig.values()].some(({ peft_type }) => peft_type === 'BOTTLENECK')) throw new ConfigError('mergeAdapter: a bottleneck is no linear change of the weights and cannot be merged into them')
   }
 
-  /** A copy of an embedding cannot take its place where the output layer goes on using the original. */
+  /** A copy of an embedding cannot take its place where the output layer goes on using the original: that gets its own weights then. */
   #requireOwnOutput(): void {
+    if (this.#removeOutput) return
+    const { model_type: type, tie_word_embeddings: tied } = (this.#base as { config?: { model_type?: string, tie_word_embeddings?: boolean } }).config ?? {}
+    if (tied && !['t5', 'mt5'].includes(type!) && this.#named(ModulesToSaveWrapper).some(([path]) => path === 'lm_head'))
+      throw new ConfigError(`mergeAndUnload: lm_head was trained as a copy, and files of ${type} have one weight for output and embeddings. Keep the adapter, or train without lm_head in modules_to_save.`)
     const shared = this.#named(ModulesToSaveWrapper).find(([, { original_module: original }]) => isEmbedding(original) && original.count === (this.#base as { vocabSize?: number }).vocabSize)
-    if (shared && (this.#base as { config?: { tie_word_embeddings?: boolean } }).config?.tie_word_embeddings !== false) {
+    if (shared && (this.#base as { config?: { tie_word_embeddings?: boolean } }).config?.tie_word_embeddings !== false && !untieOutput(this.#base)) {
       throw new ConfigError(`mergeAndUnload: ${shared[0]} was trained as a copy, and the output layer uses the weights of the original: the model has one weight for both. `
         + 'Keep the adapter, or train without the embedding in modules_to_save.')
     }

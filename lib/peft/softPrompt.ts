@@ -53,6 +53,7 @@ function inLayers(model: Module, decoder: Decoder, current: CurrentPrompt): (() 
       const prompt = current()
       if (!prompt || step.caches) return hidden(ids, step)   // `advance` has seen to it
       const P = prompt.config.num_virtual_tokens, { tokenTypeIds, bias } = step
+      if (step.offsets) throw new ConfigError('virtual tokens: several texts lie in one row, which has place for one prompt alone. Give a row for each text')
       if (bias) throw new ConfigError('virtual tokens: the attention mask has four dimensions, expected [B, T]: it says nothing of them')
       const extended = { end: step.end + P, keyPadding: step.keyPadding && withFront(step.keyPadding, P, 1), ...tokenTypeIds ? { tokenTypeIds: withFront(tokenTypeIds, P, 0) } : {} }
       if (prompt.config.peft_type === 'PREFIX_TUNING') return hidden(ids, { ...extended, start: P, caches: prefixOf(prompt).map(prefix => new PrefixedKeyValues(prefix)) })
@@ -170,8 +171,8 @@ function seq2seqOf(model: Module): Pair | undefined {
   return model instanceof EncoderDecoder ? model : undefined
 }
 
-/** The table of the vocabulary: the first one of its size. */
-function embeddingOf(layers: Module): Embedding {
+/** The table of the vocabulary: the first one of its size. @throws ConfigError if there is none */
+export function embeddingOf(layers: Module): Embedding {
   const { vocabSize } = layers as { vocabSize?: number }
   for (const [name, module] of layers.namedModules()) if (module instanceof Embedding && (vocabSize === undefined ? /(^|\.)embed_tokens$/.test(name) : module.count === vocabSize)) return module
   throw new ConfigError(`adapter: ${layers.constructor.name} has no embedding of its tokens`)

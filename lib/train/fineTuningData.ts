@@ -1,5 +1,5 @@
 import { type AnsweredQuestion, answerCollator, answerWindows } from '../data/collators/answers.js'
-import { causalCollator, chatExample, type ChatMessage, type ChatTemplate, completionExample, packed, textExample } from '../data/collators/causal.js'
+import { causalCollator, chatExample, type ChatMessage, type ChatTemplate, completionExample, flatCollator, packed, textExample } from '../data/collators/causal.js'
 import { classificationCollator } from '../data/collators/classification.js'
 import { CollatedBatches, evaluationBatchesOf } from '../data/collators/collatedBatches.js'
 import type { CollatedBatch, Collator } from '../data/collators/collation.js'
@@ -40,8 +40,11 @@ export interface FineTuningDataOptions {
   batchSize?: number
   /** Longest example in tokens; longer ones are cut, and long texts of questions are read in windows. Default 512. */
   maxLength?: number
-  /** 'causal': several examples in a row. Default false. */
-  packing?: boolean
+  /**
+   * 'causal': several examples in a row. true fills rows of `maxLength`, and attention goes across examples; 'separate' puts those of a batch into one row without padding,
+   * where none sees another. Default false.
+   */
+  packing?: boolean | 'separate'
   /** 'causal', rows with messages: how a conversation is written. */
   chatTemplate?: ChatTemplate
   /** 'masked': whole words. Default false. */
@@ -143,7 +146,8 @@ class RowReader {
     switch (this.task) {
       case 'causal': {
         const examples = rows.map(row => this.causal(row)), { packing = false } = this.options
-        return made(packing ? packed(examples, maxLength) : examples, () => causalCollator({ padId, maxLength }))
+        if (![true, false, 'separate'].includes(packing)) throw new ConfigError(`fineTuningData: packing is ${JSON.stringify(packing)}, expected true, false or 'separate'`)
+        return made(packing === true ? packed(examples, maxLength) : examples, () => packing === 'separate' ? flatCollator({ maxLength }) : causalCollator({ padId, maxLength }))
       }
       case 'masked': return made(rows.map(row => {
         const content = text('text')(row), encoding = tokenizer.encode(content, { maxLength })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import {
   alignedLabels, answerCollator, answerWindows, causalCollator, chatExample, classificationCollator, CollatedBatches, type CollatedBatch, completionExample, denoisingCollator,
-  evaluationBatchesOf, type ExampleEncoder, labelledWords, maskingCollator, packed, seq2seqCollator, spanCorruptionCollator, textExample, tokenLabelCollator, wordsOf,
+  evaluationBatchesOf, type ExampleEncoder, flatCollator, labelledWords, maskingCollator, packed, seq2seqCollator, spanCorruptionCollator, textExample, tokenLabelCollator, wordsOf,
 } from '#lib/data/collators/index.js'
 import { Random } from '#lib/data/random.js'
 
@@ -28,6 +28,13 @@ const tokenizer: ExampleEncoder = {
 const id = (word: string): number => tokenizer.encode(word, { addSpecialTokens: false }).ids[0]!
 
 describe('causal', () => {
+  test('in one row without padding: each example begins anew, and where it begins is said', () => {
+    const batch = flatCollator({ maxLength: 4 })([{ ids: [5, 6, 7] }, { ids: [8] }, { ids: [1, 2, 3, 4, 9], counts: [false, false, true, true, true] }], random())
+    expect(rows(batch, 'ids')).toEqual([[5, 6, 7, 8, 1, 2, 3, 4]])
+    expect(rows(batch, 'labels')).toEqual([[6, 7, -100, -100, -100, 3, 4, -100]])
+    expect([batch.inputs['documentOffsets']!.shape, [...batch.inputs['documentOffsets']!.data]]).toEqual([[4], [0, 3, 4, 8]])
+    expect([batch.tokens, batch.inputs['attentionMask']]).toEqual([4, undefined])
+  })
   test('labels are the next tokens; of a prompt only the completion counts; padding counts for nothing', () => {
     const text = textExample({ ...tokenizer, encode: tokenizer.encode }, 'ab cd'), pair = completionExample(tokenizer, { prompt: 'ab', completion: 'ef gh' })
     expect(text.ids).toEqual([1, id('ab'), id('cd'), 2])

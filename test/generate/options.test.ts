@@ -108,8 +108,8 @@ describe('limits', () => {
 
 describe('names of transformers', () => {
   test.each<[Record<string, unknown>, RegExp]>([
-    [{ penaltyAlpha: 0.6, topK: 4 }, /penaltyAlpha: 0.6 \(contrastive search\)/], [{ guidanceScale: 1.5 }, /guidance/], [{ useCache: false }, /useCache/],
-    [{ watermarkingConfig: {} }, /watermark/], [{ outputAttentions: true, dolaLayers: 'high' }, /outputAttentions.*dolaLayers/],
+    [{ penaltyAlpha: 0.6, topK: 4 }, /penaltyAlpha: 0.6 \(contrastive search\)/], [{ useCache: false }, /useCache/],
+    [{ watermarkingConfig: { ngramLen: 5 } }, /unknown setting ngramLen/], [{ outputAttentions: true, dolaLayers: 'high' }, /outputAttentions.*dolaLayers/],
     [{ max_new_tokens: 4 }, /Write maxNewTokens/], [{ maxNewToken: 4 }, /Write maxNewTokens/], [{ sparkle: 1 }, /Known are/],
   ])('%j is refused by name', async (options, message) => {
     await expect(generate(model(), [2], { maxNewTokens: 2, ...options })).rejects.toThrow(message)
@@ -165,7 +165,7 @@ describe('generation_config.json', () => {
     expect((await generate(m, [0], { maxLength: 3, eosTokenId: undefined })).newTokens).toEqual([[1, 2]])
     expect((await generate(m, [1], { maxLength: 9 })).newTokens).toEqual([[2, 3]])                                // the limit of the call, of either kind
     expect((await generate(m, [0], { eosTokenId: 5, maxNewTokens: 9, doSample: true })).newTokens).toEqual([[1, 2, 3, 4, 5]])   // topK: 1
-    setGenerationDefaults(m, generationOptions({ guidance_scale: 2 }))
+    setGenerationDefaults(m, generationOptions({ penalty_alpha: 0.5 }))
     await expect(generate(m, [0], { maxNewTokens: 1 })).rejects.toThrow(ConfigError)
   })
 

@@ -239,7 +239,7 @@ describe('refused', () => {
     ['two norms of the old architecture', 'FalconForCausalLM', { num_ln_in_parallel_attn: 2 }, /num_ln_in_parallel_attn is 2, expected 1 or null/],
     ['groups that do not divide the heads', 'FalconForCausalLM', { new_decoder_architecture: true, num_kv_heads: 3 }, /num_attention_heads 4 is not a multiple of num_kv_heads 3/],
     ['groups of the old architecture', 'FalconForCausalLM', { multi_query: false, num_kv_heads: 2 }, /num_kv_heads is 2 with multi_query false, expected 4/],
-    ['a part of a head', 'FalconForCausalLM', { partial_rotary_factor: 0.5 }, /Falcon: partial_rotary_factor is 0.5, expected 1/],
+    ['a part of a head', 'FalconForCausalLM', { rope_parameters: { rope_type: 'linear', factor: 2, partial_rotary_factor: 0.5 } }, /Falcon: partial_rotary_factor is 0.5 with rope_type 'linear', expected 1/],
     ['a residual behind the norm', 'FalconForCausalLM', { apply_residual_connection_post_layernorm: true }, /apply_residual_connection_post_layernorm: true is not supported/],
   ])('%s (%s)', (_, architecture, options, message) => {
     expect(() => make(architecture, options)).toThrow(ConfigError)

@@ -24,7 +24,7 @@ refusalTests('Gemma2ForCausalLM', [
   ['a scalar below zero', { query_pre_attn_scalar: -1 }, /query_pre_attn_scalar is -1, expected a positive number/],
   ['a window without a size', { sliding_window: null }, /layer 0 is 'sliding_attention' with sliding_window null/],
   ['a layer of no known type', { layer_types: ['full_attention', 'chunked_attention'] }, /layer 1 is 'chunked_attention'/],
-  ['an unknown activation', { hidden_activation: 'mish' }, /hidden_activation is "mish"/],
+  ['an unknown activation', { hidden_activation: 'misch' }, /hidden_activation is "misch"; do you mean mish\?/],
 ])
 
 describe('Gemma', () => {

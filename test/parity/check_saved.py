@@ -16,20 +16,18 @@ from safetensors.torch import load_file
 
 import make  # noqa: F401: which has softmax in float64 where that is asked for
 
-if len(sys.argv) < 3:
-    sys.exit(__doc__)
-transformers.logging.set_verbosity_error()
-torch.set_num_threads(1)
-failed = 0
-for case in sys.argv[2:]:
+
+def check(folder, case):
+    """Whether the model of a case that lies in the folder is whole and computes what the case expects; says so."""
     name = os.path.basename(os.path.normpath(case))
     with open(os.path.join(case, "case.json")) as f:
         Model = getattr(transformers, json.load(f)["class"])
-    model, info = Model.from_pretrained(os.path.join(sys.argv[1], name), output_loading_info=True)
+    model, info = Model.from_pretrained(os.path.join(folder, name), output_loading_info=True)
     wrong = [f"{key}: {sorted(info[key])}" for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]]
     if hasattr(model.config, "num_experts_per_tok"):
         model.set_experts_implementation("eager")   # the default has no float64
-    inputs = {k: v.double() if v.is_floating_point() else v.long() for k, v in load_file(os.path.join(case, "inputs.safetensors")).items() if "." not in k and k != "begun"}
+    stored = {k: v for k, v in load_file(os.path.join(case, "inputs.safetensors")).items() if "." not in k and k != "begun"}
+    inputs = {k: v.double() if v.is_floating_point() else v.bool() if v.dim() == 4 else v.long() for k, v in stored.items()}
     with torch.no_grad():
         out = model.double().eval()(**inputs)
     got = dict(out.items())
@@ -41,6 +39,13 @@ for case in sys.argv[2:]:
         error = (got[key].float() - expected).abs().max().item()
         if not error <= 1e-5 * max(expected.abs().max().item(), 1e-3):
             wrong.append(f"{key} is off by {error:.1e}")
-    failed += bool(wrong)
-    print("FAIL" if wrong else "ok  ", name, "; ".join(wrong))
-sys.exit(1 if failed else 0)
+    print("FAIL" if wrong else "ok  ", name, "; ".join(wrong), flush=True)
+    return not wrong
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    sys.exit(0 if all([check(sys.argv[1], case) for case in sys.argv[2:]]) else 1)

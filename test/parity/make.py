@@ -173,7 +173,8 @@ def inputs_of(kind, config, rows=3, mask=True, left=False):
     inputs = {"input_ids": ids} | ({"attention_mask": attention} if mask else {})
     labels, L = ids, config.num_labels
     left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
-    prompts = {"left.input_ids": torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), pad), "left.attention_mask": left_mask}
+    prompts = {"left.input_ids": torch.where(left_mask.bool(), torch.randint(2, SIZES["vocab_size"], (3, 9)), pad), "left.attention_mask": left_mask,
+               "left.plain": torch.randint(10, SIZES["vocab_size"], (3, 7))}   # nothing that could be taken for padding
     if kind.endswith("DoubleHeadsModel"):   # three texts, of which one is chosen, by their last tokens or those that are named
         texts = {key: value[None].repeat(2, 1, 1) for key, value in inputs.items()}
         texts["input_ids"][1] = torch.where(attention.bool(), torch.randint(2, SIZES["vocab_size"], (rows, T)), pad)
@@ -196,7 +197,25 @@ def inputs_of(kind, config, rows=3, mask=True, left=False):
     return inputs | prompts
 
 
-def make(folder, name):
+def generated(model, inputs, chosen):
+    """What `generate` gives for each of `chosen`: tokens, scores of beams, or of sampling the scores behind the first token, which are what is left of the logits."""
+    expected = {}
+    for g in chosen:
+        given, options = {argument: inputs[stored] for argument, stored in g["inputs"].items()}, dict(g["options"])
+        if "watermarking_config" in options:
+            options["watermarking_config"] = transformers.WatermarkingConfig(**options["watermarking_config"])
+        result = copy.deepcopy(model).generate(**given, **options, return_dict_in_generate=True, output_scores=True)
+        if g.get("scores_only"):
+            expected[f"generate.{g['name']}.scores"] = result.scores[0]
+            continue
+        expected[f"generate.{g['name']}.sequences"] = result.sequences
+        if getattr(result, "sequences_scores", None) is not None:
+            expected[f"generate.{g['name']}.sequences_scores"] = result.sequences_scores
+    return expected
+
+
+def make(folder, name, asked=None):
+    """One case. `asked`: what to generate, where the head can; default: greedily and with beams."""
     kind, options, *rest = CASES[name]
     Model = getattr(transformers, kind)
     torch.manual_seed(sum(map(ord, name)))
@@ -222,15 +241,10 @@ def make(folder, name):
         # Named as in the file: what transformers holds fused, such as the experts of a layer, is stored apart.
         gradients = revert_weight_conversion(wide, {path: p.grad for path, p in wide.named_parameters() if p.grad is not None})
         expected |= {f"grad.{path if path in stored else path.replace('lm_head', 'embed_out')}": gradient for path, gradient in gradients.items()}
-    chosen = [g for g in generations() if all(inputs[stored].dim() == 2 for stored in g["inputs"].values())] if "left.input_ids" in inputs else []
+    chosen = [g for g in (generations() if asked is None else asked) if all(inputs[stored].dim() == 2 for stored in g["inputs"].values())] if "left.input_ids" in inputs else []
     # BLOOM's softmax is in float32 whatever the model is in, and there the mask of a float64 model is infinite: padding in front would be NaN.
     fresh = fresh.float() if "Bloom" in kind else fresh
-    for g in chosen:
-        given = {argument: inputs[stored] for argument, stored in g["inputs"].items()}
-        result = copy.deepcopy(fresh).generate(**given, **g["options"], return_dict_in_generate=True, output_scores=True)
-        expected[f"generate.{g['name']}.sequences"] = result.sequences
-        if getattr(result, "sequences_scores", None) is not None:
-            expected[f"generate.{g['name']}.sequences_scores"] = result.sequences_scores
+    expected |= generated(fresh, inputs, chosen)
 
     flat = lambda tensors: {k: (v if v.is_floating_point() else v.int()).detach().to(torch.float32 if v.is_floating_point() else torch.int32).contiguous() for k, v in tensors.items()}
     save_file(flat(inputs), os.path.join(directory, "inputs.safetensors"))

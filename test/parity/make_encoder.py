@@ -14,6 +14,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from make import generated
+
 SMALL = dict(vocab_size=97, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=56, max_position_embeddings=40, type_vocab_size=2,
              hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 SIZES = {
@@ -125,7 +127,8 @@ def generations(kind):
         yield {"name": "beam3" + suffix, "options": {**greedy, "num_beams": 3}, "inputs": inputs}
 
 
-def make(folder, name):
+def make(folder, name, asked=None):
+    """One case. `asked`: what to generate, where the head can; default: `generations`."""
     kind, options, how = CASES[name]
     Model = getattr(transformers, kind)
     family = next(family for family in sorted(SIZES, key=len, reverse=True) if kind.startswith(family))
@@ -138,7 +141,7 @@ def make(folder, name):
     model.save_pretrained(directory)
     wide = Model.from_pretrained(directory).double().eval()   # what was saved, so that a weight that is lost is seen
     inputs = random_inputs(kind, name.split("-", 1)[1], wide.config, how)
-    chosen = list(generations(kind))
+    chosen = list(generations(kind) if asked is None else asked)
 
     out = wide(**{k: v.double() if v.is_floating_point() else v for k, v in inputs.items()})
     expected = {field: out[field] for field in out.keys() if torch.is_tensor(out[field])}
@@ -150,12 +153,7 @@ def make(folder, name):
         left_mask = torch.stack([(torch.arange(9) >= 9 - n).int() for n in (9, 5, 7)])
         tokens = torch.randint(4, V, (3, 9))
         inputs |= {"left.plain": tokens, "left.input_ids": torch.where(left_mask.bool(), tokens, torch.full_like(tokens, pad)), "left.attention_mask": left_mask}
-    for g in chosen:
-        given = {argument: inputs[stored] for argument, stored in g["inputs"].items()}
-        result = wide.generate(**given, **g["options"], return_dict_in_generate=True, output_scores=True)
-        expected[f"generate.{g['name']}.sequences"] = result.sequences
-        if getattr(result, "sequences_scores", None) is not None:
-            expected[f"generate.{g['name']}.sequences_scores"] = result.sequences_scores
+    expected |= generated(wide, inputs, chosen)
 
     flat = lambda tensors: {k: (v.float() if v.is_floating_point() else v.int()).detach().contiguous() for k, v in tensors.items()}
     save_file(flat(inputs), os.path.join(directory, "inputs.safetensors"))

@@ -64,6 +64,9 @@ CASES = {
     "lora-llama-head": lora("llama", target_modules=["lm_head", "q_proj"]),
     "lora-llama-modules-to-save": lora("llama", target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head", "embed_tokens", "norm"]),
     "lora-llama-tied-embedding-saved": lora("llama-tied", target_modules=["q_proj"], modules_to_save=["embed_tokens"]),
+    "lora-llama-tied-output-saved": lora("llama-tied", target_modules=["q_proj"], modules_to_save=["lm_head"]),
+    "lora-llama-tied-both-saved": lora("llama-tied", target_modules=["v_proj"], modules_to_save=["embed_tokens", "lm_head"]),
+    "lora-gpt2-output-saved": lora("gpt2", target_modules=["c_attn"], modules_to_save=["lm_head"]),
     "lora-llama-pissa": lora("llama", target_modules=["q_proj", "down_proj"], init_lora_weights="pissa"),
     "lora-llama-olora": lora("llama", target_modules=["k_proj", "up_proj"], init_lora_weights="olora"),
     "lora-llama-orthogonal": lora("llama", target_modules=["k_proj"], init_lora_weights="orthogonal"),
@@ -194,9 +197,7 @@ def make(folder, name):
             expected[f"generate.{g['name']}.sequences"] = got.sequences
             if g["options"].get("num_beams", 1) > 1:
                 expected[f"generate.{g['name']}.sequences_scores"] = got.sequences_scores
-    # A copy of an embedding whose original stays the output's weight cannot be merged into a model that has one weight for both.
-    untied = sizes.get("tie_word_embeddings") and "embed_tokens" in options.get("modules_to_save", [])
-    if Config in (peft.LoraConfig, peft.IA3Config) and not untied:
+    if Config in (peft.LoraConfig, peft.IA3Config):
         plain = loaded(directory, Model, False).merge_and_unload()
         with torch.no_grad():
             _, merged = outputs_of(plain, inputs)

@@ -15,6 +15,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from make import generated
+
 V = 101
 BART = dict(vocab_size=V, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=48,
             max_position_embeddings=64, dropout=0.0, attention_dropout=0.0, activation_dropout=0.0)
@@ -151,7 +153,8 @@ def inputs_of(kind, config, special):
     return inputs
 
 
-def make(folder, name):
+def make(folder, name, asked=None):
+    """One case. `asked`: what to generate, where the head can; default: `generations`."""
     kind, options, special = CASES[name]
     Model = getattr(transformers, kind)
     torch.manual_seed(sum(map(ord, name)))
@@ -178,12 +181,9 @@ def make(folder, name):
         expected |= {f"grad.{path}": p.grad for path, p in wide.named_parameters() if p.grad is not None and not (sinusoids and "embed_positions" in path)}
     wide.zero_grad()
     target = getattr(wide.config, "decoder_vocab_size", wide.config.vocab_size)
-    chosen = list(alone() if kind.endswith("ForCausalLM") else generations(wide.config.eos_token_id, target) if "left.input_ids" in inputs else [])
-    for g in chosen:
-        result = wide.generate(**{argument: inputs[stored] for argument, stored in g["inputs"].items()}, **g["options"], return_dict_in_generate=True, output_scores=True)
-        expected[f"generate.{g['name']}.sequences"] = result.sequences
-        if getattr(result, "sequences_scores", None) is not None:
-            expected[f"generate.{g['name']}.sequences_scores"] = result.sequences_scores
+    usual = alone() if kind.endswith("ForCausalLM") else generations(wide.config.eos_token_id, target)
+    chosen = [] if "left.input_ids" not in inputs else list(usual if asked is None else asked)
+    expected |= generated(wide, inputs, chosen)
 
     flat = lambda tensors: {k: (v if v.is_floating_point() else v.int()).detach().to(torch.float32 if v.is_floating_point() else torch.int32).contiguous().clone() for k, v in tensors.items()}
     save_file(flat(inputs), os.path.join(directory, "inputs.safetensors"))

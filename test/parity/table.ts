@@ -18,7 +18,7 @@ export function modelsPage(rows: readonly Row[], precision: Precision, date: str
   return [
     '# Models', '',
     `Classes of transformers that load, train, generate and save here. Written by \`npm run parity -- --table docs/models.md DIR…\` on ${date} (${precision}, ${cpu.describe()}): each case holds weights,`,
-    'inputs, outputs, the loss, every gradient and generated sequences that PyTorch and transformers computed in float64; `test/parity/make*.py` make cases of any configuration.', '',
+    'inputs, outputs, the loss, every gradient and generated sequences that PyTorch and transformers computed in float64; `test/parity/make*.py` make cases of any configuration, `sweep.py` of random ones.', '',
     `${rows.filter(row => row.passed === row.compared).length} of ${rows.length} cases passed.`, '',
     '| `model_type` | class | cases |', '|---|---|---|',
     ...types.flatMap(type => known.filter(({ modelType }) => modelType === type).map(({ architecture }, i) => `| ${i === 0 ? `\`${type}\`` : ''} | ${architecture} | ${casesOf(architecture)} |`)), '',

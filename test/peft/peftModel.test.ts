@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { backward } from '#lib/autograd/backward.js'
 import { generate } from '#lib/generate/generate.js'
+import { loadModel } from '#lib/hub/modelDirectory.js'
 import { openSafetensors } from '#lib/io/safetensorsShards.js'
+import { BartForConditionalGeneration } from '#lib/models/bart.js'
 import { GPT2 } from '#lib/models/gpt2.js'
 import { Llama } from '#lib/models/llama.js'
 import { AdamW } from '#lib/optim/adamW.js'
@@ -265,5 +267,41 @@ describe('adapters', () => {
     const table = base.transformer.wte.weight.dataSync() as Float32Array, rows = [4, 2, 4].flatMap(id => [...table.subarray(16 * id, 16 * id + 16)])
     expect([...tuned.prompt_encoder.get('default')!.embedding.weight.dataSync() as Float32Array]).toEqual(rows)
     tuned.dispose()
+  })
+})
+
+describe('the output of a model that is tied to its embedding', () => {
+  const tied = (): Llama => { manualSeed(1); return new Llama({ ...sizes, initializer_range: 0.3, tie_word_embeddings: true }).eval() }
+
+  test.each([[['lm_head']], [['embed_tokens']], [['embed_tokens', 'lm_head']]])('and %j are trained as copies and merged: output and embedding part', async modules_to_save => {
+    const tuned = getPeftModel(tied(), { peft_type: 'LORA', target_modules: ['q_proj'], modules_to_save, r: 2 }), before = logits(tied())
+    expect(distance(logits(tuned), before)).toBeLessThan(1e-6)
+    trained(tuned)
+    const after = logits(tuned), plain = tuned.mergeAndUnload() as Llama
+    expect(distance(after, before)).toBeGreaterThan(0.1)
+    expect(distance(logits(plain), after)).toBeLessThan(1e-5)
+    expect(plain.config.tie_word_embeddings).toBe(false)
+    const directory = join(folder, `parted-${modules_to_save.join('-')}`)
+    await plain.savePretrained(directory)
+    const { model } = await loadModel(directory)
+    expect(distance(logits(model.eval()), after)).toBeLessThan(1e-5)
+    model.dispose()
+    plain.dispose()
+  })
+
+  test('is one with it again after unload', () => {
+    const base = tied(), before = logits(base), tuned = getPeftModel(base, { peft_type: 'LORA', target_modules: ['q_proj'], modules_to_save: ['lm_head'], r: 2 })
+    trained(tuned)
+    tuned.unload()
+    expect([base.lm_head, base.config.tie_word_embeddings]).toEqual([undefined, true])
+    expect(distance(logits(base), before)).toBeLessThan(1e-6)
+    base.dispose()
+  })
+
+  test('of BART is not merged, because its files have one weight for both', () => {
+    const bart = new BartForConditionalGeneration({ vocab_size: 19, d_model: 8, encoder_layers: 1, decoder_layers: 1, encoder_attention_heads: 2, decoder_attention_heads: 2, encoder_ffn_dim: 8, decoder_ffn_dim: 8, max_position_embeddings: 16 })
+    const tuned = getPeftModel(bart, { peft_type: 'LORA', target_modules: ['q_proj'], modules_to_save: ['lm_head'], r: 2 })
+    expect(() => tuned.mergeAndUnload()).toThrow(/files of bart have one weight for output and embeddings/)
+    bart.dispose()
   })
 })

@@ -9,7 +9,7 @@ import type { Module } from '#lib/nn/module.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { Tokenizer } from '#lib/text/tokenizer.js'
 import { loadModel } from '#lib/hub/modelDirectory.js'
-import { languageModelData, Trainer, translationData, type TrainingOptions } from '#lib/train/index.js'
+import { fineTuningData, languageModelData, Trainer, translationData, type TrainingOptions } from '#lib/train/index.js'
 import { temporaryFolder } from '../io/temporaryFolder.js'
 import { bitsOf } from './tinyTask.js'
 
@@ -169,5 +169,25 @@ describe('a language model', () => {
     await expect(new Trainer(new GPT2({ vocab_size: 3, n_positions: 16, n_embd: 8, n_layer: 1, n_head: 2 }), data, quiet).train()).rejects.toThrow(/data.vocabSize/)
     await expect(languageModelData(at('text.txt'), { blockSize: 4000, tokenizerKind: 'char' })).rejects.toThrow(/too few for one block/)
     await expect(languageModelData(at('text.txt'), { split: 3 } as never)).rejects.toThrow(/unknown option split/)
+  })
+})
+
+describe('fine-tuning with separate packing', () => {
+  test('goes the way of a row for each example, in fewer columns', async () => {
+    const tokenizer = await Tokenizer.train('word', pairs.flatMap(({ source, target }) => [source, target]))
+    writeFileSync(at('rows.jsonl'), pairs.map(({ source, target }, i) => `${JSON.stringify({ prompt: source.repeat(1 + i % 4), completion: target })}\n`).join(''))
+    const trained = async (packing: false | 'separate'): Promise<{ loss: number, weight: Float32Array }> => {
+      manualSeed(1)
+      const model = new GPT2({ vocab_size: tokenizer.vocabSize, n_positions: 32, n_embd: 16, n_layer: 2, n_head: 2, resid_pdrop: 0, embd_pdrop: 0, attn_pdrop: 0 })
+      const data = await fineTuningData(at('rows.jsonl'), { tokenizer, packing, maxLength: 16, batchSize: 8 })
+      const { metrics } = await new Trainer(model, data, { ...quiet, maxSteps: 12, learningRate: 1e-2, evalSteps: 12 }).train()
+      const weight = (model.transformer.wte.weight.dataSync() as Float32Array).slice()
+      model.dispose()
+      return { loss: metrics!.loss!, weight }
+    }
+    const apart = await trained(false), together = await trained('separate')
+    expect(Math.abs(together.loss - apart.loss)).toBeLessThan(1e-3 * apart.loss)
+    expect(together.weight.reduce((m, w, i) => Math.max(m, Math.abs(w - apart.weight[i]!)), 0)).toBeLessThan(1e-3)
+    await expect(fineTuningData(at('rows.jsonl'), { tokenizer, packing: 'seperate' as 'separate' })).rejects.toThrow(/packing is "seperate", expected true, false or 'separate'/)
   })
 })

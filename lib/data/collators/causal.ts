@@ -1,7 +1,7 @@
 import { ConfigError, DataError } from '../../errors.js'
 import type { Encoding } from '../../text/encoding.js'
 import { ignoreIndex } from '../ignoreIndex.js'
-import { type Collator, counted, maskOf, padded, present } from './collation.js'
+import { type Collator, type Grid, counted, maskOf, padded, present } from './collation.js'
 
 /** A text for a model that predicts the next token. */
 export interface CausalExample {
@@ -59,7 +59,7 @@ export function chatExample(tokenizer: ExampleEncoder, messages: readonly ChatMe
 
 /**
  * Whole examples one behind the other, as many as go into a block, in their order; longer ones are cut into blocks. The first token of each is not predicted from the one
- * before. Attention goes across examples, as in most trainers.
+ * before. Attention goes across examples, as in most trainers; `flatCollator` keeps them apart.
  * @param size tokens of a block
  */
 export function packed(examples: Iterable<CausalExample>, size: number): CausalExample[] {
@@ -93,5 +93,19 @@ export function causalCollator({ padId, maxLength = Infinity, multiple = 1 }: { 
     }))
     const ids = padded(rows, padId, { multiple }), labels = padded(targets, ignoreIndex, { multiple })
     return { inputs: present({ ids, labels, attentionMask: maskOf(rows, ids.shape[1]!) }), tokens: counted(labels.data, ignoreIndex) }
+  }
+}
+
+/**
+ * Batches `{ ids, labels, documentOffsets }` of one row in which the examples lie one behind the other without padding, `[1, T]`, and of which none sees another: the same
+ * losses as from a row for each, in fewer columns. @param maxLength longer examples are cut
+ */
+export function flatCollator({ maxLength = Infinity }: { maxLength?: number } = {}): Collator<CausalExample> {
+  const inRows = causalCollator({ padId: 0, maxLength })
+  return (examples, random) => {
+    const { inputs, tokens } = inRows(examples, random), lengths = examples.map(({ ids }) => Math.min(ids.length, maxLength))
+    const width = inputs['ids']!.shape[1]!, rows = (grid: Grid): number[] => lengths.flatMap((length, i) => Array.from(grid.data.subarray(i * width, i * width + length)))
+    const offsets = lengths.reduce((all, length) => [...all, all.at(-1)! + length], [0])
+    return { inputs: { ids: padded([rows(inputs['ids']!)], 0), labels: padded([rows(inputs['labels']!)], 0), documentOffsets: { data: Int32Array.from(offsets), shape: [offsets.length] } }, tokens }
   }
 }

@@ -1,5 +1,5 @@
 export { type AnsweredQuestion, answerCollator, type AnswerWindow, answerWindows } from './answers.js'
-export { type CausalExample, causalCollator, chatExample, type ChatMessage, type ChatTemplate, completionExample, type ExampleEncoder, packed, textExample } from './causal.js'
+export { type CausalExample, causalCollator, chatExample, type ChatMessage, type ChatTemplate, completionExample, type ExampleEncoder, flatCollator, packed, textExample } from './causal.js'
 export { type ClassifiedExample, classificationCollator } from './classification.js'
 export { CollatedBatches, type CollatedState, evaluationBatchesOf } from './collatedBatches.js'
 export { type CollatedBatch, type Collator, type Grid } from './collation.js'

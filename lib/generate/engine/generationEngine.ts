@@ -80,8 +80,8 @@ export class GenerationEngine {
   private async prepared(ids: readonly number[], options: RequestOptions, stream: TokenStream): Promise<ActiveRequest> {
     const { cacheImplementation, maxTokens } = this.options
     const { prompt, plan } = await withContext({ precision: this.precision }, () => prepareGeneration(this.model, [[...ids]], { ...options, ...(cacheImplementation === 'dynamic' ? {} : { cacheImplementation }) }))
-    if (plan.numBeams > 1 || plan.numReturnSequences > 1 || plan.speculates || plan.options.promptCache)
-      throw new ConfigError('GenerationEngine: beams, several sequences, drafts and prompt caches are for generate; submit a request for each sequence.')
+    if (plan.numBeams > 1 || plan.numReturnSequences > 1 || plan.speculates || plan.options.promptCache || (plan.options.guidanceScale ?? 1) !== 1)
+      throw new ConfigError('GenerationEngine: beams, several sequences, drafts, guidance and prompt caches are for generate; submit a request for each sequence.')
     // Rows of different lengths share a batch: each says where its tokens are.
     const request = new ActiveRequest(this.model, { ...prompt, mask: new Int32Array(prompt.width).fill(1) }, plan, stream)
     if (request.planned > maxTokens) throw new ConfigError(`a prompt of ${prompt.width} tokens and ${plan.maxNewTokens} new ones are more than the engine's maxTokens, ${maxTokens}.`)

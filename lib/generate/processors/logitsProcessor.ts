@@ -6,7 +6,7 @@ export interface LogitsContext {
   readonly vocabulary: number
   /** How many of a row's previous tokens were given and not generated: one number for all rows, or `[rows]`. */
   readonly promptLength: number | ArrayLike<number>
-  /** The encoder's input of each row, `[rows]` lists without padding; encoder-decoder models only. */
+  /** The encoder's input of each row, `[rows]` lists, with the padding that the caller gave; encoder-decoder models only. */
   readonly sources?: readonly ArrayLike<number>[]
   /** Which sample of the batch each row continues, `[rows]`; the rows of one sample are its beams. Without it each row is a sample. */
   readonly samples?: ArrayLike<number>

@@ -10,6 +10,7 @@ import {
   badWords, prefixConstrained, sequenceBias, suppressTokens, suppressTokensAtBegin, type AllowedTokens, type SequenceBias,
 } from './sequences.js'
 import { epsilonCutoff, etaCutoff, minP, temperature, topH, topK, topP, typicalP } from './truncation.js'
+import { watermark, type WatermarkingConfig } from './watermark.js'
 
 /** The options of generation that concern the logits, named as in transformers' GenerationConfig, in camelCase. */
 export interface LogitsOptions {
@@ -22,6 +23,7 @@ export interface LogitsOptions {
   noRepeatNgramSize?: number | undefined
   encoderNoRepeatNgramSize?: number | undefined
   badWordsIds?: readonly (readonly number[])[] | undefined
+  /** Tokens, the prompt's among them, before which no text ends. Where `minNewTokens` is given that counts instead, as in transformers. */
   minLength?: number | undefined
   minNewTokens?: number | undefined
   prefixAllowedTokens?: AllowedTokens | undefined
@@ -41,6 +43,8 @@ export interface LogitsOptions {
   typicalP?: number | undefined
   epsilonCutoff?: number | undefined
   etaCutoff?: number | undefined
+  /** Marks the text: what came before decides which tokens get a bias. */
+  watermarkingConfig?: WatermarkingConfig | undefined
   renormalizeLogits?: boolean | undefined
 }
 
@@ -53,6 +57,12 @@ export interface GenerationLimits {
   maxNewTokens?: number | undefined
 }
 
+/** And of the model. */
+export interface ProcessorLimits extends GenerationLimits {
+  /** V, which `watermarkingConfig` needs. */
+  vocabSize?: number | undefined
+}
+
 const samplingOptions = ['temperature', 'topH', 'topK', 'topP', 'minP', 'typicalP', 'epsilonCutoff', 'etaCutoff'] as const
 
 /**
@@ -63,7 +73,7 @@ const samplingOptions = ['temperature', 'topH', 'topK', 'topP', 'minP', 'typical
  * @throws ConfigError for a value outside of its range, for a missing `eosTokenId` or `maxLength` where an option needs one, and for an
  * option of sampling while `doSample` is not given at all
  */
-export function processorsFrom(options: LogitsOptions & GenerationLimits): LogitsProcessor[] {
+export function processorsFrom(options: LogitsOptions & ProcessorLimits): LogitsProcessor[] {
   const o = options
   const ends = o.eosTokenId === undefined ? [] : tokenList(o.eosTokenId, 'eosTokenId')
   const list: LogitsProcessor[] = []
@@ -81,7 +91,7 @@ export function processorsFrom(options: LogitsOptions & GenerationLimits): Logit
   add(o.noRepeatNgramSize, 0, noRepeatNgram)
   add(o.encoderNoRepeatNgramSize, 0, encoderNoRepeatNgram)
   add(o.badWordsIds, undefined, words => badWords(words, ends))
-  add(o.minLength, 0, least => minLength(least, ends))
+  if (o.minNewTokens === undefined) add(o.minLength, 0, least => minLength(least, ends))
   add(o.minNewTokens, 0, least => minNewTokens(least, ends))
   add(o.prefixAllowedTokens, undefined, prefixConstrained)
   add(o.forcedBosTokenId, undefined, forcedBos)
@@ -109,6 +119,10 @@ export function processorsFrom(options: LogitsOptions & GenerationLimits): Logit
     add(o.epsilonCutoff, 0, epsilon => epsilonCutoff(epsilon, keep))
     add(o.etaCutoff, 0, epsilon => etaCutoff(epsilon, keep))
   }
+  add(o.watermarkingConfig, undefined, config => {
+    if (o.vocabSize === undefined) throw new ConfigError('watermarkingConfig needs vocabSize, of which the green tokens are a part.')
+    return watermark(config, o.vocabSize)
+  })
   add(o.renormalizeLogits, false, () => (_, logits, { rows, vocabulary }) => logSoftmaxRows(logits, rows, vocabulary))
   return list
 }
