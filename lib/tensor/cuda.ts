@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { addonFile, packageRoot, thisSystem } from './addon.js'
 import { native } from './native.js'
+import { verifiedHardware } from './verifiedHardware.js'
 
 // Whether there are GPUs that this process can use. Nothing is asked before somebody wants to know; then the answer stays. The driver is asked by a child process
 // first: one that crashes or hangs takes nothing with it.
@@ -20,9 +21,6 @@ export interface Cuda {
   /** Why there is no device, in one line. */
   readonly why: string | undefined
 }
-
-/** GPUs, by compute capability (sm_90), on which every kernel has been run and compared with the CPU's. Others are experimental. */
-export const verifiedOnHardware: readonly string[] = []
 
 const none = (why: string): Cuda => ({ devices: [], versions: '', missing: [], emulated: false, why })
 
@@ -93,7 +91,7 @@ function installed(): string | undefined {
 }
 
 /** Whether kernels have been run and compared on a GPU of this kind. */
-export function isVerified(i: number): boolean { return verifiedOnHardware.includes(/sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? '') }
+export function isVerified(i: number): boolean { return verifiedHardware.has(/sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? '') }
 
 /** The name of a GPU, and whether kernels have been run on one of its kind. */
 export function describeCuda(i: number): string {
