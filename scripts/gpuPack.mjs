@@ -15,7 +15,7 @@ import { filesBelow } from './stamp.mjs'
 /** Most that the archive may have: what travels to a machine that is lent for minutes. */
 const mostBytes = 60e6
 
-/** The packages that the library needs at run time, and jest's expectations, by their places in package-lock.json. */
+/** The packages that the library needs at run time and that op cases do, without jest but with its expectations, by their places in package-lock.json. */
 function neededPackages() {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
   const found = new Set(Object.keys(packages).filter(path => path !== '' && !packages[path].dev))
@@ -26,7 +26,7 @@ function neededPackages() {
     found.add(path)
     for (const dependency of Object.keys(packages[path].dependencies ?? {})) if (!dependency.startsWith('@types/')) add(dependency)
   }
-  add('expect')
+  for (const name of ['expect', 'fast-check']) add(name)
   return [...found].sort()
 }
 

@@ -40,7 +40,7 @@ await main(async () => {
     const { results } = whole
     expectThat(results.emulated && !results.verified && refusal(results) === 'it is of the emulator', 'results of the emulator count as verified')
     expectThat(results.vectors.length > 20 && results.vectors.every(v => v.different === 0) && existsSync(join(whole.at, 'vectors-hardware.bin.gz')), 'the vectors did not come')
-    expectThat(results.benchmarks.length >= 4 && results.benchmarks.every(row => row.warpweft.milliseconds > 0), 'the benchmarks have no times')
+    expectThat(results.benchmarks.length > 15 && results.benchmarks.every(row => row.warpweft.milliseconds > 0), 'the benchmarks have no times')
     expectThat(/\| benchmarks \| passed \|/.test(readFileSync(join(whole.at, 'results.md'), 'utf8')), 'the table lacks its stages')
 
     // One kernel's tests broken: the others run, and the break is named.

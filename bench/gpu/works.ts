@@ -36,11 +36,18 @@ function normal(shape: readonly number[], dtype: DType): Tensor {
 
 const integers = (shape: readonly number[], below: number): Tensor => tensor(Int32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.integer(below)), shape).keep()
 
+class Weight extends Module {
+  readonly weight: Parameter
+  constructor(size: number) {
+    super()
+    this.weight = new Parameter([size], { kind: 'zeros' })
+  }
+}
 class Weights extends Module {
-  readonly parts: readonly Parameter[]
+  readonly parts: readonly Weight[]
   constructor(sizes: readonly number[]) {
     super()
-    this.parts = sizes.map(size => new Parameter([size], { kind: 'zeros' }))
+    this.parts = sizes.map(size => new Weight(size))
   }
 }
 

@@ -1,8 +1,8 @@
-import { checkpoint } from '../autograd/checkpoint.js'
 import type { DecodingState } from '../nn/decoding.js'
 import { type CacheOptions, KeyValueCache } from '../nn/keyValueCache.js'
 import { Module } from '../nn/module.js'
 import { PromptMask } from '../nn/promptMask.js'
+import { type Checkpointing, throughLayer } from '../nn/recompute.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { PretrainedConfig } from './configuration.js'
 
@@ -82,8 +82,8 @@ export class DecoderState implements DecodingState {
 
 /** The layers of a decoder, between the ids and a head: `GPT2Model`, `LlamaModel`. A model adds the head that its task needs. */
 export abstract class Decoder extends Module {
-  /** Recompute each layer in the backward pass instead of keeping its activations. */
-  activationCheckpointing = false
+  /** What of each layer is computed again in the backward pass instead of being kept. */
+  activationCheckpointing: Checkpointing = false
 
   abstract readonly config: PretrainedConfig
   abstract readonly vocabSize: number
@@ -114,14 +114,13 @@ export abstract class Decoder extends Module {
   advance(ids: Tensor, state: DecoderState): Tensor { return this.hidden(ids, state.next(ids.shape[1]!)) }
 
   /**
-   * x through all layers; with `activationCheckpointing` each is computed again in the backward pass.
+   * x through all layers; with `activationCheckpointing` each, or its attention, is computed again in the backward pass.
    * @param bias of the attention scores in every layer; it outlives the pass where a layer is computed again
    */
   protected through<L>(layers: readonly L[], x: Tensor, { caches }: DecoderStep,
     forward: (layer: L, x: Tensor, cache: KeyValueCache | undefined, bias: Tensor | undefined) => Tensor, bias?: Tensor): Tensor {
     for (const [i, layer] of layers.entries())
-      x = this.activationCheckpointing && x.requiresGrad && !caches
-        ? checkpoint((y, again) => forward(layer, y!, undefined, again), ...(bias ? [x, bias] : [x])) : forward(layer, x, caches?.[i], bias)
+      x = throughLayer(caches ? 'none' : this.activationCheckpointing, (y, again) => forward(layer, y!, caches?.[i], again), ...(bias ? [x, bias] : [x]))
     return x
   }
 }

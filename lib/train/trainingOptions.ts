@@ -68,6 +68,8 @@ export interface TrainingOptions {
   tf32?: boolean | undefined
   /** Compute activations again in the backward pass instead of keeping them: memory for time. Default false. */
   gradientCheckpointing?: boolean | undefined
+  /** What is computed again: the attention of each layer with its norm, or whole layers, which saves more and costs more. Default 'block'. */
+  gradientCheckpointingLevel?: 'attention' | 'block' | undefined
   /** A gradient that is NaN or infinite is never applied. 'stop' (default): training fails with NumericsError; 'skip': it goes on without that step. */
   nanPolicy?: 'stop' | 'skip' | undefined
   /** Of dropout and of the order of the data. Default 42. */
@@ -126,7 +128,7 @@ export type OptimizerName = 'adamw' | 'adamw_torch' | 'adamw_torch_fused' | 'ada
 const defaults = {
   overwriteOutputDir: false, numTrainEpochs: 3, lrSchedulerType: 'linear', lrSchedulerKwargs: {}, warmupRatio: 0, optim: 'adamw', optimArgs: {},
   weightDecay: 0, adamBeta1: 0.9, adamBeta2: 0.999, adamEpsilon: 1e-8, maxGradNorm: 1, gradientAccumulationSteps: 1, labelSmoothingFactor: 0,
-  gradientCheckpointing: false, initialLossScale: 4096, lossScaleGrowthInterval: 2000, nanPolicy: 'stop', seed: 42, predictWithGenerate: false, generationNumBeams: 1, loadBestModelAtEnd: false,
+  gradientCheckpointing: false, gradientCheckpointingLevel: 'block', initialLossScale: 4096, lossScaleGrowthInterval: 2000, nanPolicy: 'stop', seed: 42, predictWithGenerate: false, generationNumBeams: 1, loadBestModelAtEnd: false,
   earlyStoppingThreshold: 0, saveSteps: 500, saveTotalLimit: 5, resumeFromCheckpoint: false, loggingSteps: 50, disableProgress: false, callbacks: [],
   handleSignals: true,
 } satisfies TrainingOptions
@@ -156,7 +158,7 @@ export const trainingOptionKinds: Readonly<Record<keyof TrainingOptions, Kind<un
   gradientAccumulationSteps: positiveCount, labelSmoothingFactor: either(belowOne, { accepts: '0', test: value => value === 0 }), emaDecay: belowOne,
   precision: oneOf('float32', 'bfloat16', 'float16'), bf16: flag, fp16: flag,
   initialLossScale: { accepts: 'a power of two from 2^-14 to 2^24', test: value => positive.test(value) && Math.abs(Math.log2(value as number) - 5) <= 19 && Number.isInteger(Math.log2(value as number)) },
-  lossScaleGrowthInterval: positiveCount, tf32: flag, gradientCheckpointing: flag, nanPolicy: oneOf('stop', 'skip'), seed,
+  lossScaleGrowthInterval: positiveCount, tf32: flag, gradientCheckpointing: flag, gradientCheckpointingLevel: oneOf('attention', 'block'), nanPolicy: oneOf('stop', 'skip'), seed,
   evalStrategy: oneOf('no', 'steps', 'epoch', 'end'), evalSteps: positiveCount, predictWithGenerate: flag, generationNumBeams: positiveCount,
   generationMaxLength: positiveCount, metricForBestModel: text, greaterIsBetter: flag, loadBestModelAtEnd: flag, earlyStoppingPatience: positiveCount,
   earlyStoppingThreshold: amount, saveStrategy: oneOf('no', 'steps', 'epoch', 'best'), saveSteps: positiveCount, saveTotalLimit: positiveCount,
@@ -203,6 +205,7 @@ function* contradictions(o: TrainingOptions): Generator<string> {
     if (o[name] !== undefined && o.precision !== undefined && o[name] !== (o.precision === precision)) yield `${name} is ${o[name]} and precision '${o.precision}'; give one of them`
   for (const name of ['initialLossScale', 'lossScaleGrowthInterval'] as const)
     if (o[name] !== undefined && o.precision !== 'float16' && !o.fp16) yield `${name} is for precision 'float16'`
+  if (o.gradientCheckpointingLevel !== undefined && !o.gradientCheckpointing) yield 'gradientCheckpointingLevel needs gradientCheckpointing: true'
   if (o.bf16 && o.fp16) yield 'bf16 and fp16 are both true; give one of them'
   if (o.evalStrategy === 'steps' && o.evalSteps === undefined) yield "evalStrategy 'steps' needs evalSteps"
   if (o.evalSteps !== undefined && o.evalStrategy !== undefined && o.evalStrategy !== 'steps')

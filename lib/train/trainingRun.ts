@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { AbortedError, CheckpointError, ConfigError } from '../errors.js'
 import type { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { withTf32 } from '../ops/matmulPrecision.js'
 import { ExponentialMovingAverage } from '../optim/ema.js'
 import { LossScale } from '../optim/lossScale.js'
@@ -125,11 +126,11 @@ export class TrainingRun implements StepParts, CheckpointParts {
   async train(): Promise<TrainingResult> {
     const { settings, model } = this
     manualSeed(settings.seed)
-    const checkpointing = model as { activationCheckpointing?: boolean }
+    const checkpointing = model as { activationCheckpointing?: Checkpointing }
     this.interruption.begin()
     try {
       await this.prepare()
-      if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = true
+      if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = settings.gradientCheckpointingLevel
       model.train()
       this.progress.begin(this.step, this.totalSteps)
       await this.tell('onTrainBegin', {})

@@ -97,7 +97,7 @@ async function opFile(file: string, most: number): Promise<OpFile> {
 
 async function opCases(most: number): Promise<Omit<Stage, 'name' | 'seconds'>> {
   const end = performance.now() + most, folder = script('test/ops'), all = readdirSync(folder).filter(name => name.endsWith('.test.js'))
-  const wanted = all.filter(name => !quick || /^(softmax|optimizers|tf32)/.test(name)), waiting = [...wanted].sort((a, b) => statSync(join(folder, b)).size - statSync(join(folder, a)).size)
+  const wanted = all.filter(name => !quick || /^(arrangement|softmax|optimizers|tf32)/.test(name)), waiting = [...wanted].sort((a, b) => statSync(join(folder, b)).size - statSync(join(folder, a)).size)
   const done: OpFile[] = []
   // A GPU is shared by a few processes, which mostly compute references; the emulator takes a core each.
   await Promise.all(Array.from({ length: Math.max(1, Math.min(4, availableParallelism())) }, async () => {
@@ -124,7 +124,7 @@ async function parity(precision: string, most: number): Promise<Omit<Stage, 'nam
 
 async function training(most: number): Promise<Omit<Stage, 'name' | 'seconds'>> {
   const found: { precision: string, passed: boolean, difference: number, sameBits: boolean }[] = []
-  const ended = await runChild(node, [script('test/gpu/training.js'), quick ? '6' : '30'], { env: {}, limit: most, log, line: text => { try { found.push(JSON.parse(text) as typeof found[number]) } catch { /* a word between */ } } })
+  const ended = await runChild(node, [script('test/gpu/training.js'), quick || emulated ? '6' : '30'], { env: {}, limit: most, log, line: text => { try { found.push(JSON.parse(text) as typeof found[number]) } catch { /* a word between */ } } })
   return { status: statusOf(ended), summary: `losses beside the CPU's: ${found.map(f => `${f.precision} ${f.difference.toExponential(1)} apart${f.sameBits ? '' : ', other bits the second time'}`).join('; ') || 'none came'}`, details: found }
 }
 
