@@ -91,10 +91,13 @@ function installed(): string | undefined {
 }
 
 /** Whether kernels have been run and compared on a GPU of this kind. */
-export function isVerified(i: number): boolean { return verifiedHardware.has(/sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? '') }
+export function isVerified(i: number): boolean { return verifiedHardware.has(capabilityOf(i)) }
+
+const capabilityOf = (i: number): string => /sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? ''
 
 /** The name of a GPU, and whether kernels have been run on one of its kind. */
 export function describeCuda(i: number): string {
   const text = cuda().devices[i]!
-  return cuda().emulated || isVerified(i) ? text : `${text}; experimental: its kernels have not been verified on such hardware`
+  if (cuda().emulated) return text
+  return isVerified(i) ? `${text}; verified on ${verifiedHardware.get(capabilityOf(i))}` : `${text}; experimental: its kernels have not been verified on such hardware`
 }
