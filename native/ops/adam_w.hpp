@@ -34,8 +34,10 @@ struct AdamW {
   // 1 - beta^(t - skipped), of 1 - beta^t and 1 - beta.
   static constexpr double correctionOf(double correction, double oneMinusBeta, double skipped) {
     double power = 1, base = 1 - oneMinusBeta;   // beta^skipped, by squaring
-    for (auto n = static_cast<int64_t>(skipped); n > 0; n /= 2, base *= base)
+    for (auto n = static_cast<int64_t>(skipped); n > 0; n /= 2) {
       if (n % 2 == 1) power *= base;
+      base *= base;
+    }
     const double rest = 1 - correction;
     return rest < power ? 1 - rest / power : correction;   // not smaller: rounded, where hardly a step was taken
   }
