@@ -18,9 +18,11 @@ struct Step {
 WW_DEVICE Step stepOf(const float* h, const Clipping& clipping, bool decoupled) {
   const GradientFactor f = gradientFactor(h[AdamW::gradientScale], clipping);
   const auto rate = static_cast<double>(h[AdamW::learningRate]), decay = static_cast<double>(h[AdamW::weightDecay]);
+  const double skipped = clipping.lossScale ? static_cast<double>(clipping.lossScale[LossScale::skipped]) : 0;
+  const auto correction = [&](int of, int oneMinusBeta) { return AdamW::correctionOf(static_cast<double>(h[of]), static_cast<double>(h[oneMinusBeta]), skipped); };
   return {f.factor, decoupled ? 0.f : h[AdamW::weightDecay], decoupled ? static_cast<float>(1.0 - rate * decay) : 1.f, h[AdamW::oneMinusBeta1],
           static_cast<float>(1.0 - static_cast<double>(h[AdamW::oneMinusBeta2])), h[AdamW::oneMinusBeta2], h[AdamW::eps],
-          static_cast<float>(rate / static_cast<double>(h[AdamW::correction1])), static_cast<float>(sqrt(static_cast<double>(h[AdamW::correction2]))), f.skip};
+          static_cast<float>(rate / correction(AdamW::correction1, AdamW::oneMinusBeta1)), static_cast<float>(sqrt(correction(AdamW::correction2, AdamW::oneMinusBeta2))), f.skip};
 }
 
 // Four reads and three writes of memory an element, and the low-precision copy; nothing returns to the host.
@@ -71,7 +73,7 @@ void run(const AdamW& a, Context& context) {
     m.low = a.low[i].dtype;
   }
   if (list.pieces() == 0) return;
-  const Clipping clipping{a.norm ? a.norm.as<const float>() : nullptr, context.faulty(), static_cast<float>(a.maxNorm), a.skipNonFinite};
+  const Clipping clipping{a.lossScale ? a.lossScale.as<const float>() : nullptr, a.norm ? a.norm.as<const float>() : nullptr, context.faulty(), static_cast<float>(a.maxNorm), a.skipNonFinite};
   launch<adamW>(context.stream(), blocksFor(list.pieces(), 1), kListThreads, 0, list.upload(context), a.hyper.as<const float>(), clipping, a.decoupled);
 }
 

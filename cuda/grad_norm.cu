@@ -21,12 +21,12 @@ __global__ void __launch_bounds__(kListThreads) squares(MemberList list, double*
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
-__global__ void __launch_bounds__(kListThreads) finish(const double* partial, int64_t pieces, const float* scale, float* norm) {
+__global__ void __launch_bounds__(kListThreads) finish(const double* partial, int64_t pieces, const float* scale, const float* lossScale, float* norm) {
   WW_SHARED(double, scratch, [kListThreads / kWarp]);
   double sum = 0;
   for (int64_t i = threadIdx.x; i < pieces; i += kListThreads) sum += partial[i];
   const double total = blockReduce<kListThreads>(sum, scratch, [](double a, double b) { return a + b; });
-  if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(total) * (scale ? static_cast<double>(*scale) : 1.0));
+  if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(total) * (scale ? static_cast<double>(*scale) : 1.0) / (lossScale ? static_cast<double>(*lossScale) : 1.0));
 }
 
 }  // namespace
@@ -47,7 +47,8 @@ void run(const GradNorm& a, Context& context) {
   const int64_t pieces = list.pieces();
   auto* partial = reinterpret_cast<double*>(static_cast<char*>(context.workspace()) + memberBytes(a.grads));
   if (pieces > 0) launch<squares>(context.stream(), blocksFor(pieces, 1), kListThreads, 0, list.upload(context), partial);
-  launch<finish>(context.stream(), 1, kListThreads, 0, partial, pieces, a.scale ? a.scale.as<const float>() : nullptr, a.norm.as<float>());
+  launch<finish>(context.stream(), 1, kListThreads, 0, partial, pieces, a.scale ? a.scale.as<const float>() : nullptr,
+                 a.lossScale ? a.lossScale.as<const float>() : nullptr, a.norm.as<float>());
 }
 
 }  // namespace warpweft::cuda

@@ -1,4 +1,4 @@
-// The op, and its products of float32. Those of 16-bit types are in matmul_bf16.cu and matmul_f16.cu.
+// The op, and its products of float32. Those by tensor cores are in matmul_bf16.cu, matmul_f16.cu and matmul_tf32.cu.
 #include "ops/matmul.hpp"
 
 #include "cuda/gemm/multiply.hpp"
@@ -8,14 +8,10 @@ namespace warpweft::cuda {
 namespace gemm {
 
 template <> void multiply<float>(const Problem& p, const Plan& plan, void* memory, Stream stream) {
+  if (p.tf32 && plan.tile != TileChoice::few) return multiplyTf32(p, plan, memory, stream);
   const Epilogue epilogue = Epilogue::of(p);
   const Partials partials = partialsOf(p, plan, memory);
-  const auto quads = [&](const Operand& x, int64_t lines, Moving which) {
-    bool whole = (x.line == 1 || lines == 1) && x.depth % 4 == 0 && aligned(x.data, 16);
-    for (int d = 0; d < p.batch.rank; d++) whole = whole && p.batch.strides[d][which] % 4 == 0;
-    return whole;
-  };
-  const bool quadsA = quads(p.a, p.M, kA), quadsB = quads(p.b, p.N, kB);
+  const bool quadsA = quadsAlong(p, kA, false), quadsB = quadsAlong(p, kB, false);
   const auto with = [&]<class Tile>() {
     launchAll<float>(p, plan, epilogue, partials, stream, [&](const Schedule& s, dim3 blocks) {
       launch<fmaProduct<Tile>>(stream, blocks, Tile::kThreads, Tile::kShared, FmaProduct{p.a, p.b, p.M, p.N, p.K, quadsA, quadsB, s, p.batch, epilogue, partials});

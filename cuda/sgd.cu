@@ -51,7 +51,7 @@ void run(const Sgd& a, Context& context) {
     m.low = a.low[i].dtype;
   }
   if (list.pieces() == 0) return;
-  const Clipping clipping{a.norm ? a.norm.as<const float>() : nullptr, context.faulty(), static_cast<float>(a.maxNorm), a.skipNonFinite};
+  const Clipping clipping{a.lossScale ? a.lossScale.as<const float>() : nullptr, a.norm ? a.norm.as<const float>() : nullptr, context.faulty(), static_cast<float>(a.maxNorm), a.skipNonFinite};
   launch<sgd>(context.stream(), blocksFor(list.pieces(), 1), kListThreads, 0, list.upload(context), a.hyper.as<const float>(), clipping, a.nesterov);
 }
 

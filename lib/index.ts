@@ -15,6 +15,7 @@ export { type OpProfile, type Peaks, Profile, profile, type ProfileOptions } fro
 export { manualSeed } from './tensor/random.js'
 export { autocast, enableGrad, noGrad, scope } from './tensor/scope.js'
 export { empty, emptyLike, Tensor } from './tensor/tensor.js'
+export { setFloat32MatmulPrecision } from './ops/matmulPrecision.js'
 export { backward } from './autograd/backward.js'
 export { checkpoint } from './autograd/checkpoint.js'
 export { type CustomOp, customOp } from './autograd/customOp.js'

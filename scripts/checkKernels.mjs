@@ -16,6 +16,8 @@ const stackAllowed = /^unary\.cu .*Any(Forward|Backward)/
 const budgets = [
   { kernel: /^matmul.* .*tensorProduct.*TensorTileILi128E/, registers: 255, shared: 0 },   // 128 threads, two blocks
   { kernel: /^matmul.* .*tensorProduct/, registers: 128, shared: 0 },                      // 128 threads, four blocks
+  { kernel: /^matmul.* .*tf32Product.*Tf32TileILi128E/, registers: 255, shared: 0 },   // 128 threads, two blocks
+  { kernel: /^matmul.* .*tf32Product/, registers: 168, shared: 0 },                        // 128 threads, three blocks
   { kernel: /^matmul.* .*fmaProduct/, registers: 128, shared: 0 },
   { kernel: /^matmul/, registers: 64, shared: 1024 },
   { kernel: /^attention.* .*(attentionForward|Gradient)/, registers: 255, shared: 1024 },   // sums of a block's queries or keys in registers
@@ -29,6 +31,7 @@ const budgets = [
 const instructions = [
   { kernel: /tensorProduct/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
   { kernel: /attentionForwardINS_\d(f|bf)16E/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
+  { kernel: /tf32Product/, needs: ['HMMA', 'LDGSTS'], refuses: ['LDL', 'STL'] },
   { kernel: /fmaProduct/, needs: ['FFMA', 'LDGSTS'], refuses: ['HMMA', 'LDL', 'STL'] },
 ]
 

@@ -57,6 +57,13 @@ export async function buildDeviceLibrary(backend, { architectures = [], folder =
   return join(folder, `libwarpweft_${backend}.so`)
 }
 
+/** Builds the device layer's own test for a backend whose library is built; returns its path. @throws BuildError */
+export async function buildPrimitives(backend) {
+  const { cmake, env } = await buildTools(), folder = join(root, 'build', backend)
+  await runBuild(`${backend} primitives`, cmake, ['--build', folder, '--target', 'primitives_test', '--parallel', String(compilerJobs())], { env })
+  return join(folder, 'primitives_test')
+}
+
 if (process.argv[1] === import.meta.filename) {
   await main(() => withBuildLock(async () => {
     const [backend, ...options] = process.argv.slice(2)

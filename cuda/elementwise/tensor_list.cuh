@@ -102,9 +102,10 @@ template <int V> WW_DEVICE void writeLow(void* p, DType t, int64_t i, const floa
   else with(static_cast<f16*>(p));
 }
 
-// The factor of all gradients: their scale, and clipping to maxNorm as torch.nn.utils.clip_grad_norm_ does it. `skip`: an input is faulty, or the norm is not
+// The factor of all gradients: their scale without that of the loss, and clipping to maxNorm as torch.nn.utils.clip_grad_norm_ does it. `skip`: an input is faulty, or the norm is not
 // finite and the step is to be left out then.
 struct Clipping {
+  const float* lossScale;   // null: 1
   const float* norm;        // null: no clipping
   const uint32_t* faulty;   // null: nothing is
   float maxNorm;
@@ -113,6 +114,7 @@ struct Clipping {
 struct GradientFactor { float factor; bool skip; };
 WW_DEVICE GradientFactor gradientFactor(float scale, const Clipping& c) {
   if (c.faulty && *c.faulty) return {scale, true};
+  if (c.lossScale) scale /= *c.lossScale;
   if (!c.norm) return {scale, false};
   const float n = *c.norm, clip = c.maxNorm / (n + 1e-6f);
   return {abs(c.maxNorm) < floatOf(0x7F800000u) && !(clip >= 1.f) ? scale * clip : scale, c.skipNonFinite && n - n != 0.f};

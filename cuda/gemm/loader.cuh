@@ -76,8 +76,9 @@ template <class T, Layout kLayout, int kLines, int kDepth, int kThreads> class L
 
 // Fragments of a tile (device/matrix.cuh has their tables): 16 lines by 16 steps of k from (line, k) on, both multiples of 16. As an operand a they are the registers
 // a[0..3]; as an operand b, b[0..1] of lines 0 to 7 and b[0..1] of lines 8 to 15.
-template <class L, bool kIsA, class T> WW_DEVICE void fragment(uint32_t (&r)[4], const T* tile, int line, int k) {
-  const int l = static_cast<int>(lane()), within = l % 8, second = l / 8 % 2, third = l / 16, exchanged = exchange<L::kChunks>(within);
+// l: the lane, which gives the address of a row.
+template <class L, bool kIsA, class T> WW_DEVICE void fragment(uint32_t (&r)[4], const T* tile, int line, int k, int l) {
+  const int within = l % 8, second = l / 8 % 2, third = l / 16, exchanged = exchange<L::kChunks>(within);
   // Matrices 0, 1, 2, 3 of an a go down the lines first, those of two b along k first.
   const int lineStep = kIsA ? second : third, chunkStep = kIsA ? third : second;
   if constexpr (L::kAcross) ldmatrix<4, true>(r, tile + ((8 * chunkStep + within + k) * L::kChunks + ((line / kChunk + lineStep) ^ exchanged)) * kChunk);

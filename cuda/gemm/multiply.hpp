@@ -9,6 +9,8 @@ template <class T> void multiply(const Problem& p, const Plan& plan, void* memor
 template <> void multiply<float>(const Problem& p, const Plan& plan, void* memory, Stream stream);
 template <> void multiply<bf16>(const Problem& p, const Plan& plan, void* memory, Stream stream);
 template <> void multiply<f16>(const Problem& p, const Plan& plan, void* memory, Stream stream);
+// float32 by tensor cores, for large and small tiles.
+void multiplyTf32(const Problem& p, const Plan& plan, void* memory, Stream stream);
 
 inline Partials partialsOf(const Problem& p, const Plan& plan, void* memory) {
   return plan.splits > 1 ? Partials{static_cast<float*>(memory), Partials::pitchOf(p.N)} : Partials{nullptr, 0};
@@ -22,6 +24,15 @@ template <class T, class F> void launchAll(const Problem& p, const Plan& plan, c
   for (; s.firstBatch < p.batch.count; s.firstBatch += atOnce)
     begin(s, dim3(static_cast<unsigned>(s.blocksOfProduct() * least(atOnce, p.batch.count - s.firstBatch))));
   if (plan.splits > 1) launch<combine<T>>(stream, blocksFor(p.M * (partials.pitch / kUnit), kCombineThreads), kCombineThreads, 0, epilogue, partials, plan.splits);
+}
+
+// Whether lines of a float32 operand lie together in quads: four of them at multiples of 16 bytes in every step of k. The same along k is quadsAlong(…, true).
+inline bool quadsAlong(const Problem& p, Moving which, bool alongDepth) {
+  const Operand& x = which == kA ? p.a : p.b;
+  const int64_t lines = which == kA ? p.M : p.N;
+  bool whole = aligned(x.data, 16) && (alongDepth ? x.depth == 1 && (lines == 1 || x.line % 4 == 0) : (x.line == 1 || lines == 1) && x.depth % 4 == 0);
+  for (int d = 0; d < p.batch.rank; d++) whole = whole && p.batch.strides[d][which] % 4 == 0;
+  return whole;
 }
 
 // The table of instantiations for 16-bit types, 13 for each: large and small tiles of all layouts, few rows copied along k.

@@ -2,7 +2,7 @@
 // Which tile and how many parts of the depth a product gets: the least of an estimate in cycles, which follows from sizes and the model of GPU alone, so that the
 // same call adds in the same order every time.
 #include "cuda/gemm/fma.cuh"
-#include "cuda/gemm/tensor_core.cuh"
+#include "cuda/gemm/tf32.cuh"
 
 namespace warpweft::cuda::gemm {
 
@@ -16,26 +16,33 @@ struct Plan {
 struct TileSize { int64_t M, N, K; };
 template <class Tile> inline constexpr TileSize kSizeOf{Tile::kM, Tile::kN, Tile::kK};
 
-inline TileSize sizeOfTile(bool half, TileChoice tile) {
+// What multiplies: tensor cores of 16 bits, tensor cores of 19, FMA units.
+enum class Engine { half, tf32, fma };
+inline Engine engineOf(const Problem& p) { return p.type != DType::f32 ? Engine::half : p.tf32 ? Engine::tf32 : Engine::fma; }
+
+// Few rows of float32 are bound by reading b: they gain nothing by tensor cores, and keep their digits.
+inline TileSize sizeOfTile(Engine engine, TileChoice tile) {
+  const bool half = engine == Engine::half, tf32 = engine == Engine::tf32;
   switch (tile) {
-    case TileChoice::large: return half ? kSizeOf<LargeTile> : kSizeOf<LargeFma>;
-    case TileChoice::small: return half ? kSizeOf<SmallTile> : kSizeOf<SmallFma>;
+    case TileChoice::large: return half ? kSizeOf<LargeTile> : tf32 ? kSizeOf<LargeTf32> : kSizeOf<LargeFma>;
+    case TileChoice::small: return half ? kSizeOf<SmallTile> : tf32 ? kSizeOf<SmallTf32> : kSizeOf<SmallFma>;
     default: return half ? kSizeOf<FewTile> : kSizeOf<FewFma>;
   }
 }
 
 inline Schedule scheduleOf(const Problem& p, const Plan& plan) {
-  const TileSize t = sizeOfTile(p.type != DType::f32, plan.tile);
+  const TileSize t = sizeOfTile(engineOf(p), plan.tile);
   return {ceilDiv(p.M, t.M), ceilDiv(p.N, t.N), ceilDiv(p.K, t.K), plan.splits, 0};
 }
 
 // Blocks follow each other on their multiprocessor; a block takes its steps, each bound by arithmetic or by what L2 delivers, the filling of its pipeline and the way
 // out of its tile. A split depth costs the partial sums' way to memory and back, and one more launch.
 inline double cyclesOf(const Problem& p, const Plan& plan, int64_t multiprocessors) {
-  const bool half = p.type != DType::f32;
-  const TileSize t = sizeOfTile(half, plan.tile);
+  const Engine engine = engineOf(p);
+  const bool half = engine == Engine::half, tensorCores = half || (engine == Engine::tf32 && plan.tile != TileChoice::few);
+  const TileSize t = sizeOfTile(engine, plan.tile);
   const Schedule s = scheduleOf(p, plan);
-  const double productsPerCycle = half ? 1024 : 128, bytesPerCycle = 32;   // of a multiprocessor; sm_80: tensor cores, FMA units, its share of L2
+  const double productsPerCycle = half ? 1024 : tensorCores ? 512 : 128, bytesPerCycle = 32;   // of a multiprocessor; sm_80: tensor cores, FMA units, its share of L2
   const double filling = 1000, launch = 4000;
   const double bytesOfElement = half ? 2 : 4, area = static_cast<double>(t.M * t.N);
   const double arithmetic = area * static_cast<double>(t.K) / productsPerCycle, traffic = static_cast<double>((t.M + t.N) * t.K) * bytesOfElement / bytesPerCycle;

@@ -46,6 +46,7 @@ struct Problem {
   float alpha;
   Activation activation;
   bool accumulate;
+  bool tf32;             // float32 by tensor cores, rounded to 10 bits of fraction
   bool exchanged;        // computed as c^T = b^T a^T: the bias belongs to the rows
   Batch batch;
 };
@@ -86,6 +87,7 @@ inline Problem problemOf(const Matmul& op) {
   p.alpha = static_cast<float>(op.alpha);
   p.activation = static_cast<Activation>(op.activation);
   p.accumulate = op.c.accumulate;
+  p.tf32 = op.tf32 && op.a.dtype == DType::f32;
   p.batch.count = 1;
 
   // From the innermost dimension of the batch outwards. While b is broadcast and rows go on at equal distances, the dimension becomes rows.

@@ -33,7 +33,7 @@ struct TensorProduct {
   Partials partials;
 };
 
-// When the tiles of a ring may be read and overwritten.
+// When the tiles of a ring may be read and overwritten, and by whom: tests put mistakes in its place.
 template <int kStages> struct Ring {
   // After this the tile of the next step is there for all threads, and nobody reads that of the step before any more.
   static WW_DEVICE void turn() {
@@ -41,7 +41,30 @@ template <int kStages> struct Ring {
     barrier();
   }
   static WW_DEVICE int64_t stepsOf(int64_t first, int64_t last) { return last - first; }
+  static WW_DEVICE int laneOfFragment() { return static_cast<int>(lane()); }
 };
+
+// The fragments of sums of all warps leave through shared memory, a row of warps at a time. Nothing is copied to the ring any more.
+template <class T, class Tile, class Product, int kDown, int kAcross>
+WW_DEVICE void wayOut(const Product& p, const Place& place, const int64_t (&offsets)[kMoving], const float (&sums)[kDown][kAcross][4]) {
+  Epilogue epilogue = p.epilogue;
+  epilogue.template move<T>(offsets);
+  auto* const slab = sharedMemory<float>();
+  const int warp = static_cast<int>(warpOfBlock()), g = static_cast<int>(lane()) / 4, t = static_cast<int>(lane()) % 4;
+  WW_UNROLL for (int turn = 0; turn < Tile::kM / Tile::kWarpM; turn++) {
+    barrier();   // nobody reads the ring, or the slab before, any more
+    if (warp / Tile::kWarpsAcross == turn)
+      WW_UNROLL for (int i = 0; i < kDown; i++)
+        WW_UNROLL for (int j = 0; j < kAcross; j++)
+          WW_UNROLL for (int half = 0; half < 2; half++) {
+            Vector<float, 2> pair;
+            pair.v[0] = sums[i][j][2 * half], pair.v[1] = sums[i][j][2 * half + 1];
+            store(slab + (16 * i + 8 * half + g) * Tile::kSlabPitch + warp % Tile::kWarpsAcross * Tile::kWarpN + 8 * j + 2 * t, pair);
+          }
+    barrier();
+    finishSlab<T, Tile::kWarpM, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, place.down * Tile::kM + turn * Tile::kWarpM, place.across * Tile::kN);
+  }
+}
 
 template <class T, class Tile, Layout kLayoutA, Layout kLayoutB, class Turns = Ring<Tile::kStages>>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(TensorProduct p) {
@@ -56,7 +79,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
   const int64_t row = place.down * Tile::kM, column = place.across * Tile::kN, steps = Turns::stepsOf(place.firstStep, place.lastStep);
   LoaderA loaderA(p.a, offsets[kA], p.M, p.K, row, place.firstStep * Tile::kK, p.chunkedA);
   LoaderB loaderB(p.b, offsets[kB], p.N, p.K, column, place.firstStep * Tile::kK, p.chunkedB);
-  const int warp = static_cast<int>(warpOfBlock()), down = warp / Tile::kWarpsAcross, warpRow = down * Tile::kWarpM, warpColumn = warp % Tile::kWarpsAcross * Tile::kWarpN;
+  const int warp = static_cast<int>(warpOfBlock()), warpRow = warp / Tile::kWarpsAcross * Tile::kWarpM, warpColumn = warp % Tile::kWarpsAcross * Tile::kWarpN;
 
   // The block's next step, `step`, goes to a stage of the ring; a group of copies each step, also where there is none.
   const auto issue = [&](int64_t step, int stage) {
@@ -70,8 +93,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
   uint32_t a[2][kDown][4], b[2][kAcross][4];
   const auto fetch = [&](int set, int stage, int k) {
     const T* const tile = ring + stage * kStage;
-    WW_UNROLL for (int i = 0; i < kDown; i++) fragment<LoaderA, true>(a[set][i], tile, warpRow + 16 * i, k);
-    WW_UNROLL for (int j = 0; j < kAcross; j++) fragment<LoaderB, false>(b[set][j], tile + LoaderA::kElements, warpColumn + 16 * j, k);
+    WW_UNROLL for (int i = 0; i < kDown; i++) fragment<LoaderA, true>(a[set][i], tile, warpRow + 16 * i, k, Turns::laneOfFragment());
+    WW_UNROLL for (int j = 0; j < kAcross; j++) fragment<LoaderB, false>(b[set][j], tile + LoaderA::kElements, warpColumn + 16 * j, k, Turns::laneOfFragment());
   };
 
   float sums[kDown][2 * kAcross][4];
@@ -102,24 +125,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
     stage = next;
   }
   cpAsyncWaitAll();
-
-  Epilogue epilogue = p.epilogue;
-  epilogue.move<T>(offsets);
-  auto* const slab = sharedMemory<float>();
-  const int g = static_cast<int>(lane()) / 4, t = static_cast<int>(lane()) % 4;
-  WW_UNROLL for (int turn = 0; turn < Tile::kM / Tile::kWarpM; turn++) {
-    barrier();   // nobody reads the ring, or the slab before, any more
-    if (down == turn)
-      WW_UNROLL for (int i = 0; i < kDown; i++)
-        WW_UNROLL for (int j = 0; j < 2 * kAcross; j++)
-          WW_UNROLL for (int half = 0; half < 2; half++) {
-            Vector<float, 2> pair;
-            pair.v[0] = sums[i][j][2 * half], pair.v[1] = sums[i][j][2 * half + 1];
-            store(slab + (16 * i + 8 * half + g) * Tile::kSlabPitch + warpColumn + 8 * j + 2 * t, pair);
-          }
-    barrier();
-    finishSlab<T, Tile::kWarpM, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, row + turn * Tile::kWarpM, column);
-  }
+  wayOut<T, Tile>(p, place, offsets, sums);
 }
 
 }  // namespace warpweft::cuda::gemm

@@ -18,10 +18,10 @@ export function checkpoint(fn: (...inputs: Tensor[]) => Tensor, ...given: Tensor
   if (!inputs.some(x => x.requiresGrad))
     throw new AutogradError('checkpoint: no input requires a gradient, so the gradients of parameters inside would be lost. Checkpoint from the first block on, behind the embedding')
   const random = generator.state(inputs[0]!.device)
-  const { precision } = context()
+  const { precision, tf32 } = context()
   const y = scope(() => noGrad(() => fn(...inputs)))
   return recorded(y, { name: 'checkpoint', inputs, saved: [...inputs, random.tensor] }, (dy, into, saved) => {
-    scope(() => withContext({ precision }, () => enableGrad(() => {
+    scope(() => withContext({ precision, tf32 }, () => enableGrad(() => {
       const copies = inputs.map((x, i) => {
         if (inputs.indexOf(x) < i) return undefined   // given twice
         const copy = new Tensor(native.share(saved[i]!), x.shape, x.dtype, x.device)

@@ -49,7 +49,7 @@ const modelFlags = {
   quantize: { value: 'int8|nf4', about: 'the base in few bits, for an adapter' },
 } as const satisfies Record<string, Flag>
 
-const unavailable = new Set(['optimizer', 'callbacks', 'signal', 'handleSignals', 'bf16', 'loggingFile', 'predictWithGenerate', 'generationNumBeams', 'generationMaxLength'])
+const unavailable = new Set(['optimizer', 'callbacks', 'signal', 'handleSignals', 'bf16', 'fp16', 'loggingFile', 'predictWithGenerate', 'generationNumBeams', 'generationMaxLength'])
 const trainerNames = (Object.keys(trainingOptionKinds) as (keyof TrainingOptions)[]).filter(name => !unavailable.has(name))
 const trainerFlags: Record<string, Flag> = Object.fromEntries(trainerNames.map(name => {
   const kind = trainingOptionKinds[name]

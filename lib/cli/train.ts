@@ -53,7 +53,7 @@ const modelFlags: Record<string, Flag> = {
 }
 
 /** Options of the trainer that a command line cannot give, or that have a flag of their own above. */
-const unavailable = new Set(['optimizer', 'callbacks', 'signal', 'handleSignals', 'bf16', 'loggingFile'])
+const unavailable = new Set(['optimizer', 'callbacks', 'signal', 'handleSignals', 'bf16', 'fp16', 'loggingFile'])
 const trainerNames = (Object.keys(trainingOptionKinds) as (keyof TrainingOptions)[]).filter(name => !unavailable.has(name))
 const abouts: Partial<Record<keyof TrainingOptions, string>> = {
   outputDir: 'where checkpoints, log and the trained model go (needed)', resumeFromCheckpoint: 'a checkpoint, or true for the newest in --output-dir',

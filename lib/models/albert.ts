@@ -1,6 +1,7 @@
 import { Dropout, LayerNorm, type Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { selfAttention, type SelfAttentionOptions } from '../nn/selfAttention.js'
 import { add } from '../ops/add.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
@@ -88,7 +89,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, mask: SelfAttentionOptions): Tensor {
     return scope(() => {
-      const y = this.attention.forward(x, mask)
+      const y = attentionSublayer(z => this.attention.forward(z!, mask), x)
       return this.full_layer_layer_norm.add(y, this.ffn_output.forward(this.activated(this.ffn, y))).y
     })
   }

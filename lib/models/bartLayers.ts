@@ -1,4 +1,3 @@
-import { checkpoint } from '../autograd/checkpoint.js'
 import { ShapeError } from '../errors.js'
 import type { DecoderLayerCache } from '../nn/encoderDecoderState.js'
 import { isLeftOut } from '../nn/layerDrop.js'
@@ -9,6 +8,7 @@ import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
 import { intoStream, rounded } from '../nn/precision.js'
 import { ProjectedAttention } from '../nn/projectedAttention.js'
+import { attentionSublayer, type Checkpointing, throughLayer } from '../nn/recompute.js'
 import { residual } from '../nn/residual.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
@@ -63,7 +63,7 @@ abstract class BartLayer extends Module {
     const { activation_function, activation_dropout, dropout, normalize_before: normFirst } = this.c, drop = new Dropout(this.training ? activation_dropout : 0)
     const inner = activatedLinear(this.c.model_type, 'activation_function', activation_function)
     return scope(() => residual(x, [this.self_attn_layer_norm, ...between.map(([norm]) => norm), this.final_layer_norm], [
-      y => this.self_attn.forward(y, mask, cache?.self),
+      y => attentionSublayer(z => this.self_attn.forward(z!, mask, cache?.self), y),
       ...between.map(([, sublayer]) => sublayer),
       y => this.fc2.forward(drop.forward(inner(this.fc1, y))),
     ], { normFirst, dropout: this.training ? dropout : 0 }))
@@ -89,7 +89,7 @@ class BartDecoderLayer extends BartLayer {
   /** @param memory `[B, S, C]` of the encoder; not needed where the cache holds its keys and values; a decoder alone has neither */
   forward(x: Tensor /* B T C */, memory: Tensor | undefined, { keyPadding, memoryKeyPadding }: TargetContext, cache?: Partial<DecoderLayerCache>): Tensor {
     const mask = memoryKeyPadding ? { keyPadding: memoryKeyPadding } : {}
-    const toMemory = (y: Tensor): Tensor => this.encoder_attn.cross(y, cache?.memory?.all() ?? this.encoder_attn.project(memory!), mask)
+    const toMemory = (y: Tensor): Tensor => attentionSublayer((z, m) => this.encoder_attn.cross(z!, cache?.memory?.all() ?? this.encoder_attn.project(m!), mask), y, ...(memory ? [memory] : []))
     return this.through(x, keyPadding ? { keyPadding, causal: true } : { causal: true }, cache, memory || cache?.memory ? [[this.encoder_attn_layer_norm, toMemory]] : [])
   }
 }
@@ -154,7 +154,7 @@ function embedded(ids: Tensor, start: number, { embed_tokens, embed_positions, l
 }
 
 export class BartEncoder extends Module implements SourceEncoder, Frame {
-  activationCheckpointing = false
+  activationCheckpointing: Checkpointing = false
   readonly embed_tokens: Embedding
   readonly embed_positions: OffsetPositions | HalvedSinusoids
   readonly layers: BartEncoderLayer[]
@@ -175,7 +175,7 @@ export class BartEncoder extends Module implements SourceEncoder, Frame {
     let x = embedded(ids, 0, this, this.c, this.training ? this.c.dropout : 0)
     for (const layer of this.layers) {
       if (isLeftOut(this.training ? this.c.encoder_layerdrop : 0)) continue
-      x = this.activationCheckpointing && x.requiresGrad ? checkpoint(y => layer.forward(y, keyPadding), x) : layer.forward(x, keyPadding)
+      x = throughLayer(this.activationCheckpointing, y => layer.forward(y!, keyPadding), x)
     }
     return this.layer_norm?.forward(x) ?? x
   }
@@ -205,11 +205,11 @@ export class BartDecoder extends Decoder implements TargetDecoder, Frame {
   get maxPositions(): number { return this.config.max_position_embeddings }
 
   states(ids: Tensor /* B T */, context: TargetContext): Tensor {
-    const { start = 0, layers: caches } = context, memory = context.memory && rounded(context.memory), again = this.activationCheckpointing && !caches
+    const { start = 0, layers: caches } = context, memory = context.memory && rounded(context.memory)
     let x = embedded(ids, start, this, this.config, this.training ? this.config.dropout : 0)
     for (const [i, layer] of this.layers.entries()) {
       if (isLeftOut(this.training ? this.config.decoder_layerdrop : 0)) continue
-      x = again && x.requiresGrad ? checkpoint((y, m) => layer.forward(y, m, context), x, ...(memory ? [memory] : [])) : layer.forward(x, memory, context, caches?.[i])
+      x = throughLayer(caches ? 'none' : this.activationCheckpointing, (y, m) => layer.forward(y!, m, context, caches?.[i]), x, ...(memory ? [memory] : []))
     }
     return this.layer_norm?.forward(x) ?? x
   }

@@ -2,6 +2,7 @@ import { Dropout, Embedding, LayerNorm, type Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions } from '../nn/positions.js'
 import { intoStream } from '../nn/precision.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { selfAttention, type SelfAttentionOptions } from '../nn/selfAttention.js'
 import { add } from '../ops/add.js'
 import { tanh } from '../ops/unary.js'
@@ -137,7 +138,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, options: SelfAttentionOptions): Tensor {
     return scope(() => {
-      const y = this.attention.forward(x, options)
+      const y = attentionSublayer(z => this.attention.forward(z!, options), x)
       return this.output.forward(y, this.intermediate.forward(y))
     })
   }

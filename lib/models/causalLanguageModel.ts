@@ -1,5 +1,6 @@
 import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
 import { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { cast } from '../ops/copy.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
 import { select } from '../ops/view.js'
@@ -20,8 +21,8 @@ export abstract class CausalLanguageModel extends Module implements GenerativeMo
   /** What it was built for, or Infinity. */
   get maxPositions(): number { return this.decoder.maxPositions }
   /** Recompute each layer in the backward pass instead of keeping its activations. */
-  get activationCheckpointing(): boolean { return this.decoder.activationCheckpointing }
-  set activationCheckpointing(on: boolean) { this.decoder.activationCheckpointing = on }
+  get activationCheckpointing(): Checkpointing { return this.decoder.activationCheckpointing }
+  set activationCheckpointing(on: Checkpointing) { this.decoder.activationCheckpointing = on }
 
   /**
    * Logits `[B, T, V]` for the token after each of `ids` `[B, T]`, which stand at the positions 0 to T - 1.

@@ -1,9 +1,9 @@
-import { checkpoint } from '../autograd/checkpoint.js'
 import { ConfigError, ShapeError } from '../errors.js'
 import type { DecodingState } from '../nn/decoding.js'
 import { type CacheOptions, KeyValueCache } from '../nn/keyValueCache.js'
 import { Module } from '../nn/module.js'
 import { PromptMask } from '../nn/promptMask.js'
+import { type Checkpointing, throughLayer } from '../nn/recompute.js'
 import { sub } from '../ops/add.js'
 import { ge } from '../ops/compare.js'
 import { cast, contiguous } from '../ops/copy.js'
@@ -110,8 +110,8 @@ export class DecoderState implements DecodingState {
 
 /** The layers of a decoder, between the ids and a head: `GPT2Model`, `LlamaModel`. A model adds the head that its task needs. */
 export abstract class Decoder extends Module {
-  /** Recompute each layer in the backward pass instead of keeping its activations. */
-  activationCheckpointing = false
+  /** What of each layer is computed again in the backward pass instead of being kept. */
+  activationCheckpointing: Checkpointing = false
 
   abstract readonly config: PretrainedConfig
   abstract readonly vocabSize: number
@@ -155,17 +155,16 @@ export abstract class Decoder extends Module {
   advance(ids: Tensor, state: DecoderState): Tensor { return this.hidden(ids, state.next(ids.shape[1]!)) }
 
   /**
-   * x through all layers; with `activationCheckpointing` each is computed again in the backward pass. What a layer is given then outlives this pass: `forward` gets the bias
-   * and the positions from here.
+   * x through all layers; with `activationCheckpointing` each, or its attention, is computed again in the backward pass. What a layer is given then outlives this pass:
+   * `forward` gets the bias and the positions from here.
    * @param bias of the attention scores in every layer
    */
   protected through<L>(layers: readonly L[], x: Tensor, { caches, start: given }: DecoderStep,
     forward: (layer: L, x: Tensor, cache: KeyValueCache | undefined, bias: Tensor | undefined, start: number | Tensor) => Tensor, bias?: Tensor): Tensor {
     const start = typeof given === 'number' ? given : contiguous(given), kept = [bias, start].filter(t => t instanceof Tensor)
-    for (const [i, layer] of layers.entries()) {
-      const again = (y: Tensor, ...tensors: Tensor[]): Tensor => forward(layer, y, undefined, bias && tensors[0], typeof start === 'number' ? start : tensors.at(-1)!)
-      x = this.activationCheckpointing && x.requiresGrad && !caches ? checkpoint(again as (...inputs: Tensor[]) => Tensor, x, ...kept) : forward(layer, x, caches?.[i], bias, start)
-    }
+    for (const [i, layer] of layers.entries())
+      x = throughLayer(caches ? 'none' : this.activationCheckpointing,
+        (y, ...tensors) => forward(layer, y!, caches?.[i], bias && tensors[0], typeof start === 'number' ? start : tensors.at(-1)!), x, ...kept)
     return x
   }
 }

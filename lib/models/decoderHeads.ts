@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { Dropout, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { argmax } from '../ops/argmax.js'
 import { ne } from '../ops/compare.js'
@@ -37,8 +38,8 @@ abstract class DecoderWithHead extends Module {
   get vocabSize(): number { return this.decoder.vocabSize }
   get maxPositions(): number { return this.decoder.maxPositions }
   /** Recompute each layer in the backward pass instead of keeping its activations. */
-  get activationCheckpointing(): boolean { return this.decoder.activationCheckpointing }
-  set activationCheckpointing(on: boolean) { this.decoder.activationCheckpointing = on }
+  get activationCheckpointing(): Checkpointing { return this.decoder.activationCheckpointing }
+  set activationCheckpointing(on: Checkpointing) { this.decoder.activationCheckpointing = on }
 
   protected linear(outputs: number, bias: boolean): Linear {
     const std = this.config['initializer_range']

@@ -2,6 +2,7 @@ import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions, sinusoidalTable } from '../nn/positions.js'
 import { intoStream } from '../nn/precision.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { selfAttention, type SelfAttentionOptions } from '../nn/selfAttention.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
@@ -110,7 +111,7 @@ class Block extends Module {
 
   forward(x: Tensor /* B T C */, mask: SelfAttentionOptions): Tensor {
     return scope(() => {
-      const { y } = this.sa_layer_norm.add(x, this.attention.forward(x, mask))
+      const { y } = this.sa_layer_norm.add(x, attentionSublayer(z => this.attention.forward(z!, mask), x))
       return this.output_layer_norm.add(y, this.ffn.forward(y), this.training ? this.c.dropout : 0).y
     })
   }

@@ -1,6 +1,7 @@
 import type { DecodingInputs, DecodingState, GenerativeModel } from '../nn/decoding.js'
 import { type DecoderLayerCache, EncoderDecoderState } from '../nn/encoderDecoderState.js'
 import { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { eq, ne } from '../ops/compare.js'
 import { concat } from '../ops/concat.js'
 import { cast } from '../ops/copy.js'
@@ -45,14 +46,14 @@ export interface ReadingOptions {
 
 /** The layers on the encoder's side. */
 export interface SourceEncoder extends Module {
-  activationCheckpointing: boolean
+  activationCheckpointing: Checkpointing
   /** @param ids `[B, S]` @param keyPadding not 0 where there is a token, `[B, S]` @returns `[B, S, C]` */
   forward(ids: Tensor, keyPadding?: Tensor): Tensor
 }
 
 /** The layers on the decoder's side. */
 export interface TargetDecoder extends Module {
-  activationCheckpointing: boolean
+  activationCheckpointing: Checkpointing
   /** @returns hidden states `[B, T, C]` of `ids` `[B, T]` */
   states(ids: Tensor, context: TargetContext): Tensor
   /** Keys and values of a memory `[B, S, C]` for each layer. */
@@ -65,8 +66,8 @@ export abstract class EncoderDecoder extends Module {
   abstract readonly encoder: SourceEncoder
   abstract readonly decoder: TargetDecoder
   /** Recompute each layer in the backward pass instead of keeping its activations. */
-  get activationCheckpointing(): boolean { return this.encoder.activationCheckpointing }
-  set activationCheckpointing(on: boolean) { this.encoder.activationCheckpointing = this.decoder.activationCheckpointing = on }
+  get activationCheckpointing(): Checkpointing { return this.encoder.activationCheckpointing }
+  set activationCheckpointing(on: Checkpointing) { this.encoder.activationCheckpointing = this.decoder.activationCheckpointing = on }
 
   /** The decoder's input for labels `[B, T]`: the start token, then the labels without their last; -100 becomes padding. @throws ConfigError without those tokens */
   shiftRight(labels: Tensor): Tensor {

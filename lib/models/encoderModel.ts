@@ -1,5 +1,6 @@
 import { ShapeError } from '../errors.js'
 import { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
 import { reshape, squeeze } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
@@ -30,8 +31,8 @@ export abstract class EncoderModel<E extends Encoder = Encoder> extends Module {
   get vocabSize(): number { return this.config.vocab_size }
   get maxPositions(): number { return this.encoder.maxPositions }
   /** Recompute each layer in the backward pass instead of keeping its activations. */
-  get activationCheckpointing(): boolean { return this.encoder.activationCheckpointing }
-  set activationCheckpointing(on: boolean) { this.encoder.activationCheckpointing = on }
+  get activationCheckpointing(): Checkpointing { return this.encoder.activationCheckpointing }
+  set activationCheckpointing(on: Checkpointing) { this.encoder.activationCheckpointing = on }
 }
 
 /** One prediction for each text or token: classes, next sentences, words behind masks. */

@@ -5,6 +5,7 @@ import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttentio
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream, rounded } from '../nn/precision.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters, type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -139,7 +140,7 @@ class Layer extends Module {
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
       const { hidden_dropout, attention_dropout } = this.c, dropout = new Dropout(this.training ? hidden_dropout : 0)
-      const forAttention = rounded((this.ln_attn ?? this.input_layernorm)!.forward(x)), attended = this.self_attention.forward(forAttention, context)
+      const forAttention = rounded((this.ln_attn ?? this.input_layernorm)!.forward(x)), attended = attentionSublayer((z, bias) => this.self_attention.forward(z!, { ...context, ...(bias ? { bias } : {}) }), forAttention, ...(context.bias ? [context.bias] : []))
       if (this.post_attention_layernorm) {
         const { y, sum } = this.post_attention_layernorm.add(x, attended, this.training ? attention_dropout : 0)
         return add(sum, dropout.forward(this.mlp.forward(y)))

@@ -4,6 +4,7 @@ import { GatedFeedForward } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -114,7 +115,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
-      const attended = this.self_attn.forward(this.input_layernorm.forward(x), context)
+      const attended = attentionSublayer(z => this.self_attn.forward(this.input_layernorm.forward(z!), context), x)
       if (!this.pre_feedforward_layernorm || !this.post_feedforward_layernorm) {
         const { y, sum } = this.post_attention_layernorm.add(x, attended)
         return add(sum, this.mlp.forward(y))

@@ -6,6 +6,7 @@ import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { LearnedPositions } from '../nn/positions.js'
 import { intoStream } from '../nn/precision.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { attention, type AttentionOptions } from '../ops/attention.js'
 import type { Activation } from '../ops/codes.js'
@@ -127,7 +128,7 @@ class Block extends Module {
   forward(x: Tensor /* B T C */, cache?: KeyValueCache, mask?: PaddingMask): Tensor {
     return scope(() => {
       const p = this.training ? this.c.resid_pdrop : 0
-      const { y, sum } = this.ln_2.add(x, this.attn.forward(this.ln_1.forward(x), cache, mask), p)
+      const { y, sum } = this.ln_2.add(x, attentionSublayer(z => this.attn.forward(this.ln_1.forward(z!), cache, mask), x), p)
       return add(sum, new Dropout(p).forward(this.mlp.forward(y)))
     })
   }

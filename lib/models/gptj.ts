@@ -4,6 +4,7 @@ import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { intoStream, rounded } from '../nn/precision.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -114,7 +115,7 @@ class Block extends Module {
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
       const normed = rounded(this.ln_1.forward(x))
-      return add(add(this.dropout.forward(this.attn.forward(normed, context)), this.dropout.forward(this.mlp.forward(normed))), x)
+      return add(add(this.dropout.forward(attentionSublayer(z => this.attn.forward(z!, context), normed)), this.dropout.forward(this.mlp.forward(normed))), x)
     })
   }
 }

@@ -3,6 +3,7 @@ import { GatedFeedForward } from '../nn/gatedFeedForward.js'
 import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -104,7 +105,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
-      const { y, sum } = this.post_attention_layernorm.add(x, this.self_attn.forward(this.input_layernorm.forward(x), context))
+      const { y, sum } = this.post_attention_layernorm.add(x, attentionSublayer(z => this.self_attn.forward(this.input_layernorm.forward(z!), context), x))
       return add(sum, this.mlp.forward(y))
     })
   }

@@ -1,9 +1,9 @@
-import { checkpoint } from '../autograd/checkpoint.js'
 import type { PartsOf } from '../io/safetensorsParts.js'
 import type { DecoderContext } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { loadBalancingLoss } from '../nn/mixtureOfExperts.js'
 import type { Module } from '../nn/module.js'
+import { throughLayer } from '../nn/recompute.js'
 import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -81,7 +81,7 @@ export abstract class MixtureDecoder<C extends MixtureConfig & PretrainedConfig>
     let x = this.embed_tokens.forward(ids)
     for (const layer of this.layers) {
       const run = (y: Tensor, places: Tensor | number = start): Tensor => layer.forward(y, this.contextOf(step, places), true)
-      const both = this.activationCheckpointing && x.requiresGrad ? checkpoint(run as (...inputs: Tensor[]) => Tensor, x, ...(typeof start === 'number' ? [] : [start])) : run(x)
+      const both = throughLayer(this.activationCheckpointing, (y, places) => run(y!, places), ...(typeof start === 'number' ? [x] : [x, start]))
       x = both
       if (layer.experts > 0) {
         const [next, router] = split(both, [this.config.hidden_size, layer.experts], -1) as [Tensor, Tensor]

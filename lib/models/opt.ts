@@ -6,6 +6,7 @@ import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { intoStream, rounded } from '../nn/precision.js'
 import { tokenPositions } from '../nn/promptMask.js'
+import { attentionSublayer } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
 import { embedding } from '../ops/embedding.js'
@@ -107,10 +108,10 @@ class Layer extends Module {
     return scope(() => {
       const p = this.training ? this.c.dropout : 0
       if (!this.c.do_layer_norm_before) {
-        const { y } = this.self_attn_layer_norm.add(x, this.self_attn.forward(x, context), p)
+        const { y } = this.self_attn_layer_norm.add(x, attentionSublayer(z => this.self_attn.forward(z!, context), x), p)
         return this.final_layer_norm.add(y, this.feedForward(y), p).y
       }
-      const { y, sum } = this.final_layer_norm.add(x, this.self_attn.forward(this.self_attn_layer_norm.forward(x), context), p)
+      const { y, sum } = this.final_layer_norm.add(x, attentionSublayer(z => this.self_attn.forward(this.self_attn_layer_norm.forward(z!), context), x), p)
       return add(sum, new Dropout(p).forward(this.feedForward(y)))
     })
   }

@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { Dropout, Embedding, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { mul } from '../ops/mul.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -149,8 +150,8 @@ export class T5EncoderModel extends Module {
 
   get vocabSize(): number { return this.config.vocab_size }
   /** Recompute each layer in the backward pass instead of keeping its activations. */
-  get activationCheckpointing(): boolean { return this.encoder.activationCheckpointing }
-  set activationCheckpointing(on: boolean) { this.encoder.activationCheckpointing = on }
+  get activationCheckpointing(): Checkpointing { return this.encoder.activationCheckpointing }
+  set activationCheckpointing(on: Checkpointing) { this.encoder.activationCheckpointing = on }
 
   /** Hidden states `[B, T, C]` of `ids` `[B, T]`. @param attentionMask not 0 where there is a token, `[B, T]` */
   forward(ids: Tensor, { attentionMask }: { attentionMask?: Tensor | undefined } = {}): Tensor { return this.encoder.forward(ids, attentionMask) }
@@ -192,8 +193,8 @@ export class T5ForTokenClassification extends Module {
   }
 
   get vocabSize(): number { return this.config.vocab_size }
-  get activationCheckpointing(): boolean { return this.transformer.activationCheckpointing }
-  set activationCheckpointing(on: boolean) { this.transformer.activationCheckpointing = on }
+  get activationCheckpointing(): Checkpointing { return this.transformer.activationCheckpointing }
+  set activationCheckpointing(on: Checkpointing) { this.transformer.activationCheckpointing = on }
 
   /** Logits `[B, T, L]` of `ids` `[B, T]`. @param attentionMask not 0 where there is a token, `[B, T]` */
   forward(ids: Tensor, options: { attentionMask?: Tensor | undefined } = {}): Tensor {

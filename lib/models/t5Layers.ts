@@ -1,4 +1,3 @@
-import { checkpoint } from '../autograd/checkpoint.js'
 import type { DecoderLayerCache } from '../nn/encoderDecoderState.js'
 import { gated } from '../nn/gatedFeedForward.js'
 import { Dropout, Embedding, Linear, RMSNorm } from '../nn/layers.js'
@@ -7,6 +6,7 @@ import type { AttentionMask } from '../nn/multiHeadAttention.js'
 import type { Parameter } from '../nn/parameter.js'
 import { intoStream, rounded } from '../nn/precision.js'
 import { ProjectedAttention } from '../nn/projectedAttention.js'
+import { attentionSublayer, type Checkpointing, throughLayer } from '../nn/recompute.js'
 import { residual } from '../nn/residual.js'
 import { relativeBuckets } from '../nn/relativePositions.js'
 import { contiguous } from '../ops/copy.js'
@@ -125,15 +125,15 @@ class T5Block extends Module {
   forward(x: Tensor /* B T C */, mask: AttentionMask, memory?: Tensor, memoryKeyPadding?: Tensor, cache?: Partial<DecoderLayerCache>): Tensor {
     const padding = memoryKeyPadding ? { keyPadding: memoryKeyPadding } : {}
     return scope(() => residual(x, this.layer.map(({ layer_norm }) => layer_norm), this.layer.map(layer => y => {
-      if (layer instanceof SelfAttentionLayer) return layer.SelfAttention.forward(y, mask, cache?.self)
+      if (layer instanceof SelfAttentionLayer) return attentionSublayer((z, bias) => layer.SelfAttention.forward(z!, { ...mask, ...(bias ? { bias } : {}) }, cache?.self), y, ...(mask.bias ? [mask.bias] : []))
       if (layer instanceof FeedForwardLayer) return layer.DenseReluDense.forward(y)
-      return layer.EncDecAttention.cross(y, cache?.memory?.all() ?? layer.EncDecAttention.project(memory!), padding)
+      return attentionSublayer((z, m) => layer.EncDecAttention.cross(z!, cache?.memory?.all() ?? layer.EncDecAttention.project(m!), padding), y, ...(memory ? [memory] : []))
     }), { normFirst: true, dropout: this.training ? this.c.dropout_rate : 0 }))
   }
 }
 
 abstract class T5Stack extends Module {
-  activationCheckpointing = false
+  activationCheckpointing: Checkpointing = false
   readonly embed_tokens: Embedding
   readonly block: readonly T5Block[]
   readonly final_layer_norm: RMSNorm
@@ -155,9 +155,8 @@ abstract class T5Stack extends Module {
       const bias = this.bias(start, ids.shape[1]!), mask = { causal: this.decodes, ...(keyPadding ? { keyPadding } : {}) }
       let x = this.dropout.forward(this.embed_tokens.forward(ids))
       for (const [i, block] of this.block.entries()) {
-        x = this.activationCheckpointing && x.requiresGrad && !caches
-          ? checkpoint((y, b, m) => block.forward(y, { ...mask, bias: b! }, m, memoryKeyPadding), x, bias, ...(memory ? [memory] : []))
-          : block.forward(x, { ...mask, bias }, memory, memoryKeyPadding, caches?.[i])
+        x = throughLayer(caches ? 'none' : this.activationCheckpointing, (y, b, m) => block.forward(y!, { ...mask, bias: b! }, m, memoryKeyPadding, caches?.[i]),
+          x, bias, ...(memory ? [memory] : []))
       }
       return this.dropout.forward(this.final_layer_norm.forward(x))
     })

@@ -4,6 +4,7 @@ import { EncoderDecoderState } from '../nn/encoderDecoderState.js'
 import { Dropout, Embedding, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { LearnedPositions, SinusoidalPositions } from '../nn/positions.js'
+import type { Checkpointing } from '../nn/recompute.js'
 import { TransformerDecoder, TransformerEncoder, type TransformerLayerOptions } from '../nn/transformerLayers.js'
 import { activations } from '../ops/codes.js'
 import { cast } from '../ops/copy.js'
@@ -115,8 +116,8 @@ export class Transformer extends Module implements GenerativeModel {
   get vocabSize(): number { return this.config.vocabSize }
   get maxPositions(): number { return this.config.maxPositions }
 
-  /** Recompute each layer in the backward pass instead of keeping its activations. */
-  set activationCheckpointing(on: boolean) {
+  /** What of each layer is computed again in the backward pass instead of being kept. */
+  set activationCheckpointing(on: Checkpointing) {
     this.transformer.encoder.checkpointing = on
     this.transformer.decoder.checkpointing = on
   }

@@ -12,6 +12,7 @@ export { type Initialization, initialValues, Parameter } from './parameter.js'
 export { LearnedPositions, SinusoidalPositions, sinusoidalTable } from './positions.js'
 export type { Quantization } from './quantization.js'
 export { QuantizedLinear } from './quantizedLinear.js'
+export type { CheckpointingLevel } from './recompute.js'
 export { ropeFrequencies, ropeParameters, type RopeParameters } from './rope.js'
 export { RotaryPositions, type Turn } from './rotaryPositions.js'
 export {

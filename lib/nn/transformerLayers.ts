@@ -1,12 +1,12 @@
 import { scope } from '../tensor/scope.js'
 import type { Activation } from '../ops/codes.js'
-import { checkpoint } from '../autograd/checkpoint.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { DecoderLayerCache } from './encoderDecoderState.js'
 import { Dropout, LayerNorm, Linear } from './layers.js'
 import { Module } from './module.js'
 import { type AttentionMask, MultiHeadAttention } from './multiHeadAttention.js'
 import { intoStream, rounded } from './precision.js'
+import { attentionSublayer, type Checkpointing, throughLayer } from './recompute.js'
 import { residual } from './residual.js'
 
 /** What the layers of an encoder or decoder share; names as in torch.nn.TransformerEncoderLayer. */
@@ -76,7 +76,7 @@ export class TransformerEncoderLayer extends ResidualLayer {
   /** @param x `[B, S, C]` */
   forward(x: Tensor, mask: AttentionMask): Tensor {
     return scope(() => this.residual(x, [this.norm1, this.norm2], [
-      y => this.self_attn.forward(y, mask),
+      y => attentionSublayer(z => this.self_attn.forward(z!, mask), y),
       y => this.linear2.forward(this.dropout.forward(this.linear1.forward(y, this.options.activation))),
     ]))
   }
@@ -113,8 +113,8 @@ export class TransformerDecoderLayer extends ResidualLayer {
   forward(x: Tensor, memory: Tensor | undefined, { memoryKeyPadding, ...mask }: AttentionMask & { memoryKeyPadding?: Tensor }, cache?: DecoderLayerCache): Tensor {
     const padding = memoryKeyPadding ? { keyPadding: memoryKeyPadding } : {}
     return scope(() => this.residual(x, [this.norm1, this.norm2, this.norm3], [
-      y => this.self_attn.forward(y, { ...mask, causal: true }, cache?.self),
-      y => this.multihead_attn.cross(y, cache ? cache.memory.all() : this.multihead_attn.project(memory!), padding),
+      y => attentionSublayer(z => this.self_attn.forward(z!, { ...mask, causal: true }, cache?.self), y),
+      y => attentionSublayer((z, m) => this.multihead_attn.cross(z!, cache ? cache.memory.all() : this.multihead_attn.project(m!), padding), y, ...(memory ? [memory] : [])),
       y => this.linear2.forward(this.dropout.forward(this.linear1.forward(y, this.options.activation))),
     ]))
   }
@@ -124,8 +124,8 @@ export class TransformerDecoderLayer extends ResidualLayer {
 export class TransformerEncoder extends Module {
   readonly layers: TransformerEncoderLayer[]
   readonly norm: LayerNorm | undefined
-  /** Recompute each layer in the backward pass instead of keeping its activations. */
-  checkpointing = false
+  /** What of each layer is computed again in the backward pass instead of being kept. */
+  checkpointing: Checkpointing = false
 
   constructor(count: number, options: TransformerLayerOptions, { finalNorm = true } = {}) {
     super()
@@ -134,7 +134,7 @@ export class TransformerEncoder extends Module {
   }
 
   forward(x: Tensor, mask: AttentionMask): Tensor {
-    for (const layer of this.layers) x = this.checkpointing && x.requiresGrad ? checkpoint(y => layer.forward(y, mask), x) : layer.forward(x, mask)
+    for (const layer of this.layers) x = throughLayer(this.checkpointing, y => layer.forward(y!, mask), x)
     return this.norm ? this.norm.forward(x) : x
   }
 }
@@ -142,7 +142,7 @@ export class TransformerEncoder extends Module {
 export class TransformerDecoder extends Module {
   readonly layers: TransformerDecoderLayer[]
   readonly norm: LayerNorm | undefined
-  checkpointing = false
+  checkpointing: Checkpointing = false
 
   constructor(count: number, options: TransformerLayerOptions, { finalNorm = true } = {}) {
     super()
@@ -153,9 +153,7 @@ export class TransformerDecoder extends Module {
   forward(x: Tensor, memory: Tensor | undefined, mask: AttentionMask & { memoryKeyPadding?: Tensor }, caches?: readonly DecoderLayerCache[]): Tensor {
     const read = memory && rounded(memory)
     for (const [i, layer] of this.layers.entries()) {
-      x = this.checkpointing && x.requiresGrad && read && !caches
-        ? checkpoint((y, m) => layer.forward(y, m, mask), x, read)
-        : layer.forward(x, read, mask, caches?.[i])
+      x = throughLayer(caches ? 'none' : this.checkpointing, (y, m) => layer.forward(y!, m, mask, caches?.[i]), x, ...(read ? [read] : []))
     }
     return this.norm ? this.norm.forward(x) : x
   }

@@ -6,6 +6,7 @@ import { dtypeId, type DType } from '../tensor/dtype.js'
 import { empty, emptyLike, sizeOf, type Tensor } from '../tensor/tensor.js'
 import { activations, reduceOps, unaryOps, type Activation } from './codes.js'
 import { cast } from './copy.js'
+import { usesTf32 } from './matmulPrecision.js'
 import { isRecorded } from './recording.js'
 import { reshape } from './view.js'
 
@@ -56,7 +57,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
   // ReLU's slope shows in its result; the others need what they were applied to.
   const kept = activation !== 'none' && activation !== 'relu' && isRecorded(input, weight, bias) ? emptyLike(y) : undefined
   withTranspose(w, [N, K], made ? [K, 1] : weight.strides, wt => {
-    native.matmul(input.handle, wt, y.raw, bias?.handle ?? 0, kept?.raw ?? 0, 0, 0, activations[activation], 1)
+    native.matmul(input.handle, wt, y.raw, bias?.handle ?? 0, kept?.raw ?? 0, 0, 0, activations[activation], 1, usesTf32())
   })
   const slopeOf = activation === 'relu' ? y : kept
   // Of a frozen layer only the weight is kept, of a first layer only the input.
@@ -69,9 +70,9 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
       if (activation !== 'none') native.unaryBackward(dy, slope_!, dz = buffer(y.dtype), unaryOps[activation])
       if (y.dtype !== operands) native.copy(dz, dz = buffer(operands))
       const dx = into(input)
-      if (dx !== 0) native.matmul(dz, weight_!, dx, 0, 0, 0, 0, 0, 1)
+      if (dx !== 0) native.matmul(dz, weight_!, dx, 0, 0, 0, 0, 0, 1, usesTf32())
       const dw = into(weight), db = into(bias)
-      if (dw !== 0) withTranspose(dz, [M, N], [N, 1], dzt => { native.matmul(dzt, input_!, dw, 0, 0, 0, db, 0, 1) })
+      if (dw !== 0) withTranspose(dz, [M, N], [N, 1], dzt => { native.matmul(dzt, input_!, dw, 0, 0, 0, db, 0, 1, usesTf32()) })
       else if (db !== 0) biasGradient(dz, db, N)
     } finally {
       for (const handle of made) native.destroy(handle)

@@ -3,6 +3,7 @@ import { recorded } from '../autograd/tape.js'
 import { dtypeId } from '../tensor/dtype.js'
 import { native } from '../tensor/native.js'
 import { empty, sizeOf, type Tensor } from '../tensor/tensor.js'
+import { usesTf32 } from './matmulPrecision.js'
 import { broadcastShape, reshape, sumTo, withBroadcast } from './view.js'
 
 /**
@@ -32,7 +33,7 @@ export function matmul(a: Tensor, b: Tensor, { alpha = 1 }: { alpha?: number } =
   const batch = broadcastShape('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
   const aShape = [...batch, M, K], bShape = [...batch, K, N], yShape = [...batch, M, N]
   const y = empty(yShape, a.dtype, a.device)
-  withBroadcast(a, aShape, a_ => { withBroadcast(b, bShape, b_ => { native.matmul(a_, b_, y.raw, 0, 0, 0, 0, 0, alpha) }) })
+  withBroadcast(a, aShape, a_ => { withBroadcast(b, bShape, b_ => { native.matmul(a_, b_, y.raw, 0, 0, 0, 0, 0, alpha, usesTf32()) }) })
   return recorded(y, { name: 'matmul', inputs: [a, b], saved: [a, b] }, (dy, into, [a_, b_]) => {
     // da = dy bᵀ, db = aᵀ dy, summed over the batches along which an input was repeated.
     withLast2Swapped(b_!, b, bShape, bt => { product(dy, bt, aShape, a, into(a), alpha) })
@@ -74,12 +75,12 @@ function withLast2Swapped(raw: number, x: Tensor, shape: readonly number[], use:
 function product(a: number, b: number, shape: readonly number[], x: Tensor, target: number, alpha: number): void {
   if (target === 0) return
   if (shape.length === x.rank && shape.every((n, d) => n === x.shape[d])) {
-    native.matmul(a, b, target, 0, 0, 0, 0, 0, alpha)
+    native.matmul(a, b, target, 0, 0, 0, 0, 0, alpha, usesTf32())
     return
   }
   const repeated = native.alloc(dtypeId(x.dtype), x.device.index, shape.length, ...shape)
   try {
-    native.matmul(a, b, repeated, 0, 0, 0, 0, 0, alpha)
+    native.matmul(a, b, repeated, 0, 0, 0, 0, 0, alpha, usesTf32())
     sumTo(repeated, shape, x.shape, target, x.strides)
   } finally {
     native.destroy(repeated)

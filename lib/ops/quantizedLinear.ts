@@ -5,6 +5,7 @@ import { dtypeId, type DType } from '../tensor/dtype.js'
 import { empty, sizeOf, type Tensor } from '../tensor/tensor.js'
 import { cast } from './copy.js'
 import { biasGradient, computeDtype, type LinearOptions } from './linear.js'
+import { usesTf32 } from './matmulPrecision.js'
 import { reshape } from './view.js'
 
 /** A weight `[out, in]` that is stored in another form and made when it is needed. */
@@ -26,7 +27,7 @@ export function quantizedLinear(x: Tensor, weight: StoredWeight, bias?: Tensor, 
   const operands = computeDtype(x), M = sizeOf(x.shape.slice(0, -1))
   const converted = cast(x, operands), input = x.rank === 2 ? converted : reshape(converted, [M, K]), y = empty([M, N], dtype ?? operands, x.device)
   const W = weight.dequantize(operands), transposed = native.view(W.raw, 0, 2, K, N, 1, K)
-  native.matmul(input.handle, transposed, y.raw, bias?.handle ?? 0, 0, 0, 0, 0, 1)
+  native.matmul(input.handle, transposed, y.raw, bias?.handle ?? 0, 0, 0, 0, 0, 1, usesTf32())
   native.destroy(transposed)
   W.dispose()
   recorded(y, { name: 'quantizedLinear', inputs: [input, bias] }, (dy, into) => {
@@ -36,7 +37,7 @@ export function quantizedLinear(x: Tensor, weight: StoredWeight, bias?: Tensor, 
       const dz = y.dtype === operands ? dy : native.alloc(dtypeId(operands), y.device.index, 2, M, N)
       try {
         if (dz !== dy) native.copy(dy, dz)
-        native.matmul(dz, again.raw, dx, 0, 0, 0, 0, 0, 1)
+        native.matmul(dz, again.raw, dx, 0, 0, 0, 0, 0, 1, usesTf32())
       } finally {
         if (dz !== dy) native.destroy(dz)
       }

@@ -2,8 +2,7 @@ import type { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
 import { tensor } from '../tensor/create.js'
 import { native } from '../tensor/native.js'
-import type { Tensor } from '../tensor/tensor.js'
-import { on, Optimizer, type ParameterGroup, type StepOptions } from './optimizer.js'
+import { type CompleteStep, on, Optimizer, type ParameterGroup } from './optimizer.js'
 
 export interface AdamOptions {
   /** Default 1e-3. */
@@ -21,11 +20,11 @@ export interface AdamOptions {
 abstract class AdamFamily extends Optimizer<AdamOptions> {
   protected abstract readonly decoupled: boolean
 
-  protected update(parameters: readonly [string, Parameter][], o: AdamOptions, step: Required<StepOptions> & { norm: Tensor }): void {
+  protected update(parameters: readonly [string, Parameter][], o: AdamOptions, step: CompleteStep): void {
     const [beta1, beta2] = o.betas, t = this.stepCount - (o.startsAt ?? 0)
     const hyper = tensor([o.learningRate, 1 - beta1, 1 - beta2, o.eps, 1 - beta1 ** t, 1 - beta2 ** t, step.gradientScale, o.weightDecay], null, on(step.norm))
     const { params, grads } = this.handlesOf(parameters)
-    native.adamW(params, grads, this.state('m', parameters), this.state('v', parameters), 0, hyper.raw, step.norm.raw, step.maxNorm, this.decoupled, step.skipNonFinite)
+    native.adamW(params, grads, this.state('m', parameters), this.state('v', parameters), 0, hyper.raw, step.norm.raw, step.maxNorm, this.decoupled, step.skipNonFinite, step.lossScale?.handle ?? 0)
     hyper.dispose()
   }
 }

@@ -1,6 +1,7 @@
 export { Adam, AdamW, type AdamOptions } from './adamW.js'
 export { ExponentialMovingAverage } from './ema.js'
 export { decayGroups, heights, layerGroups } from './groups.js'
+export { LossScale, type LossScaleOptions, type LossScaleState } from './lossScale.js'
 export { gradientNorm, Optimizer, type OptimizerState, type ParameterGroup, type StepOptions } from './optimizer.js'
 export { type MetricSchedule } from './schedules/metricSchedules.js'
 export { followsMetric, type Schedule, schedule, scheduleFrom, type ScheduleName, scheduleNames } from './schedules/schedule.js'

@@ -1,6 +1,7 @@
 import { CheckpointError, ConfigError } from '../errors.js'
 import { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
+import type { LossScale } from './lossScale.js'
 import type { Device } from '../tensor/device.js'
 import { native } from '../tensor/native.js'
 import { full, zeros } from '../tensor/create.js'
@@ -16,7 +17,12 @@ export interface StepOptions {
   maxNorm?: number
   /** Leave everything as it is where the norm is NaN or infinite. Default false. */
   skipNonFinite?: boolean
+  /** Whose `gradient` the backward passes of this step began with: gradients are divided by it, a step that is not finite is left out, and it is adapted. */
+  lossScale?: LossScale | undefined
 }
+
+/** @internal What an update goes by. */
+export type CompleteStep = Required<Omit<StepOptions, 'lossScale'>> & { norm: Tensor, lossScale: LossScale | undefined }
 
 /** A state tensor by the name of its parameter: what a checkpoint holds. */
 export interface OptimizerState { step: number, tensors: Map<string, Tensor> }
@@ -26,12 +32,12 @@ const handles = (tensors: readonly Tensor[]): Float64Array => Float64Array.from(
 /** @internal Options for a tensor beside `t`. */
 export const on = ({ device }: Tensor): { device: Device } => ({ device })
 
-/** Global norm of gradients (float32 [1]), times `scale`. */
-export function gradientNorm(gradients: readonly Tensor[], scale = 1): Tensor {
+/** Global norm of gradients (float32 [1]), times `scale`; without the loss scale that is in them. */
+export function gradientNorm(gradients: readonly Tensor[], scale = 1, lossScale?: LossScale): Tensor {
   const norm = empty([1], 'float32', gradients[0]?.device)
   if (gradients.length === 0) { native.fill(norm.raw, 0); return norm }
   const factor = scale === 1 ? undefined : full([1], scale, on(norm))
-  native.gradNorm(handles(gradients), factor?.raw ?? 0, norm.raw)
+  native.gradNorm(handles(gradients), factor?.raw ?? 0, norm.raw, lossScale?.handle ?? 0)
   factor?.dispose()
   return norm
 }
@@ -80,16 +86,18 @@ export abstract class Optimizer<Options extends { learningRate: number }> {
    * Updates every parameter that has a gradient.
    * @returns the global norm of the (scaled) gradients before clipping, float32 [1]; NaN or infinite where they are
    */
-  step({ gradientScale = 1, maxNorm = Infinity, skipNonFinite = false }: StepOptions = {}): Tensor {
+  step({ gradientScale = 1, maxNorm = Infinity, lossScale, skipNonFinite = lossScale !== undefined }: StepOptions = {}): Tensor {
+    if (lossScale && !skipNonFinite) throw new ConfigError('optimizer: skipNonFinite is false, and a loss scale leaves out what is not finite; leave one of them out')
     if (!(maxNorm > 0)) throw new ConfigError(`optimizer: maxNorm is ${maxNorm}, expected a positive number`)
     this.stepCount++
     const active = this.groups.map(({ parameters, options }) => ({ options, parameters: parameters.filter(([, p]) => p.grad) })).filter(g => g.parameters.length)
-    const norm = gradientNorm(active.flatMap(g => g.parameters.map(([, p]) => p.grad!)), gradientScale)
-    for (const { parameters, options } of active) this.update(parameters, options, { norm, gradientScale, maxNorm, skipNonFinite })
+    const norm = gradientNorm(active.flatMap(g => g.parameters.map(([, p]) => p.grad!)), gradientScale, lossScale)
+    for (const { parameters, options } of active) this.update(parameters, options, { norm, gradientScale, maxNorm, skipNonFinite, lossScale })
+    if (active.length) lossScale?.update(norm)
     return norm
   }
 
-  protected abstract update(parameters: readonly [string, Parameter][], options: Options, step: Required<StepOptions> & { norm: Tensor }): void
+  protected abstract update(parameters: readonly [string, Parameter][], options: Options, step: CompleteStep): void
 
   /** The named state of each parameter, zeros at first. */
   protected state(kind: string, parameters: readonly [string, Parameter][]): Float64Array {

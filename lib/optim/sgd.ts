@@ -3,8 +3,7 @@ import type { Module } from '../nn/module.js'
 import type { Parameter } from '../nn/parameter.js'
 import { tensor } from '../tensor/create.js'
 import { native } from '../tensor/native.js'
-import type { Tensor } from '../tensor/tensor.js'
-import { on, Optimizer, type ParameterGroup, type StepOptions } from './optimizer.js'
+import { type CompleteStep, on, Optimizer, type ParameterGroup } from './optimizer.js'
 
 export interface SGDOptions {
   /** Default 1e-2. */
@@ -23,7 +22,7 @@ export class SGD extends Optimizer<SGDOptions> {
       if (o.nesterov && (o.momentum <= 0 || o.dampening !== 0)) throw new ConfigError('SGD: nesterov needs a momentum above 0 and no dampening')
   }
 
-  protected update(parameters: readonly [string, Parameter][], o: SGDOptions, step: Required<StepOptions> & { norm: Tensor }): void {
+  protected update(parameters: readonly [string, Parameter][], o: SGDOptions, step: CompleteStep): void {
     // Parameters that get their first gradient now start their momentum from it.
     const states = this.states.get('momentum')
     const [fresh, old] = [parameters.filter(([name]) => !states?.has(name)), parameters.filter(([name]) => states?.has(name))]
@@ -31,7 +30,7 @@ export class SGD extends Optimizer<SGDOptions> {
       if (list.length === 0) continue
       const hyper = tensor([o.learningRate, o.momentum, o.dampening, o.weightDecay, step.gradientScale, first], null, on(step.norm))
       const { params, grads } = this.handlesOf(list)
-      native.sgd(params, grads, o.momentum === 0 ? 0 : this.state('momentum', list), 0, hyper.raw, step.norm.raw, step.maxNorm, o.nesterov, step.skipNonFinite)
+      native.sgd(params, grads, o.momentum === 0 ? 0 : this.state('momentum', list), 0, hyper.raw, step.norm.raw, step.maxNorm, o.nesterov, step.skipNonFinite, step.lossScale?.handle ?? 0)
       hyper.dispose()
     }
   }

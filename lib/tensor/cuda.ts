@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { addonFile, packageRoot, thisSystem } from './addon.js'
 import { native } from './native.js'
+import { verifiedHardware } from './verifiedHardware.js'
 
 // Whether there are GPUs that this process can use. Nothing is asked before somebody wants to know; then the answer stays. The driver is asked by a child process
 // first: one that crashes or hangs takes nothing with it.
@@ -20,9 +21,6 @@ export interface Cuda {
   /** Why there is no device, in one line. */
   readonly why: string | undefined
 }
-
-/** GPUs, by compute capability (sm_90), on which every kernel has been run and compared with the CPU's. Others are experimental. */
-export const verifiedOnHardware: readonly string[] = []
 
 const none = (why: string): Cuda => ({ devices: [], versions: '', missing: [], emulated: false, why })
 
@@ -93,10 +91,13 @@ function installed(): string | undefined {
 }
 
 /** Whether kernels have been run and compared on a GPU of this kind. */
-export function isVerified(i: number): boolean { return verifiedOnHardware.includes(/sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? '') }
+export function isVerified(i: number): boolean { return verifiedHardware.has(capabilityOf(i)) }
+
+const capabilityOf = (i: number): string => /sm_\d+/.exec(cuda().devices[i] ?? '')?.[0] ?? ''
 
 /** The name of a GPU, and whether kernels have been run on one of its kind. */
 export function describeCuda(i: number): string {
   const text = cuda().devices[i]!
-  return cuda().emulated || isVerified(i) ? text : `${text}; experimental: its kernels have not been verified on such hardware`
+  if (cuda().emulated) return text
+  return isVerified(i) ? `${text}; verified on ${verifiedHardware.get(capabilityOf(i))}` : `${text}; experimental: its kernels have not been verified on such hardware`
 }

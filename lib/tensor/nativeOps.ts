@@ -39,7 +39,7 @@ export interface Native {
   /** What a program writes; null if it does not end well in that time. */
   runChild(milliseconds: number, program: string, ...arguments_: string[]): string | null
 
-  adamW(params: Float64Array, grads: Float64Array, m: Float64Array, v: Float64Array, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, decoupled: boolean, skipNonFinite: boolean): void
+  adamW(params: Float64Array, grads: Float64Array, m: Float64Array, v: Float64Array, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, decoupled: boolean, skipNonFinite: boolean, lossScale: Handle): void
   argmax(x: Handle, y: Handle): void
   attention(q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, causal: boolean, window: number, scale: number, dropout: number, call: number, softcap: number): void
   attentionBackward(dy: Handle, q: Handle, k: Handle, v: Handle, y: Handle, lse: Handle, keyPadding: Handle, bias: Handle, queryOffsets: Handle, keyOffsets: Handle, rng: Handle, dq: Gradient, dk: Gradient, dv: Gradient, biasGrad: Gradient, causal: boolean, window: number, scale: number, dropout: number, call: number, softcap: number): void
@@ -57,20 +57,21 @@ export interface Native {
   gated(gate: Handle, up: Handle, y: Handle, activation: number): void
   gatedBackward(dy: Handle, gate: Handle, up: Handle, dgate: Gradient, dup: Gradient, activation: number): void
   gather(x: Handle, index: Handle, y: Handle): void
-  gradNorm(grads: Float64Array, scale: Handle, norm: Handle): void
+  gradNorm(grads: Float64Array, scale: Handle, norm: Handle, lossScale: Handle): void
   indexAdd(dy: Handle, ids: Handle, dx: Gradient): void
   indexSelect(x: Handle, ids: Handle, y: Handle): void
   layerNorm(x: Handle, residual: Handle, weight: Handle, bias: Handle, rng: Handle, y: Handle, sum: Handle, mean: Handle, rstd: Handle, eps: number, dropout: number, call: number): void
   layerNormBackward(dy: Handle, dsum: Handle, s: Handle, weight: Handle, mean: Handle, rstd: Handle, rng: Handle, dx: Gradient, dresidual: Gradient, dweight: Gradient, dbias: Gradient, dropout: number, call: number): void
   lerp(y: Float64Array, x: Float64Array, weight: Handle): void
-  matmul(a: Handle, b: Handle, c: Gradient, bias: Handle, preactivation: Handle, derivative: Handle, rowSum: Gradient, activation: number, alpha: number): void
+  lossScale(state: Handle, norm: Handle, growthInterval: number): void
+  matmul(a: Handle, b: Handle, c: Gradient, bias: Handle, preactivation: Handle, derivative: Handle, rowSum: Gradient, activation: number, alpha: number, tf32: boolean): void
   rmsNorm(x: Handle, residual: Handle, weight: Handle, rng: Handle, y: Handle, sum: Handle, rstd: Handle, eps: number, dropout: number, call: number, unitOffset: boolean): void
   rmsNormBackward(dy: Handle, dsum: Handle, s: Handle, weight: Handle, rstd: Handle, rng: Handle, dx: Gradient, dresidual: Gradient, dweight: Gradient, dropout: number, call: number, unitOffset: boolean): void
   reduce(x: Handle, y: Gradient, op: number): void
   rotary(x: Handle, cos: Handle, sin: Handle, positions: Handle, y: Gradient, start: number, interleaved: boolean, inverse: boolean): void
   scalarBinary(a: Handle, y: Gradient, op: number, value: number, reversed: boolean): void
   scatterAdd(dy: Handle, index: Handle, dx: Gradient): void
-  sgd(params: Float64Array, grads: Float64Array, momenta: Float64Array | 0, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, nesterov: boolean, skipNonFinite: boolean): void
+  sgd(params: Float64Array, grads: Float64Array, momenta: Float64Array | 0, low: Float64Array | 0, hyper: Handle, norm: Handle, maxNorm: number, nesterov: boolean, skipNonFinite: boolean, lossScale: Handle): void
   softmax(x: Handle, y: Handle, log: boolean): void
   softmaxBackward(dy: Handle, y: Handle, dx: Gradient, log: boolean): void
   topK(x: Handle, values: Handle, indices: Handle): void

@@ -14,11 +14,15 @@ export interface Context {
   readonly grad: boolean
   /** Dtype of the operands of products in autocast regions. */
   readonly precision: DType
+  /** Whether float32 products may be rounded to TF32; undefined where nobody has said. */
+  readonly tf32: boolean | undefined
+  /** Whether layers here compute their attention again in the backward pass. */
+  readonly recomputesAttention: boolean
   /** Where tensors are made if nothing else is said; undefined outside of any withDevice. */
   readonly device: Device | undefined
 }
 
-const outermost: Context = { tensors: undefined, parent: undefined, grad: true, precision: 'float32', device: undefined }
+const outermost: Context = { tensors: undefined, parent: undefined, grad: true, precision: 'float32', tf32: undefined, recomputesAttention: false, device: undefined }
 const storage = new AsyncLocalStorage<Context>()
 
 export const context = (): Context => storage.getStore() ?? outermost

@@ -8,6 +8,7 @@ import { openSafetensors } from '../io/safetensorsShards.js'
 import { writeSafetensors } from '../io/safetensorsWriter.js'
 import type { Module } from '../nn/module.js'
 import type { ExponentialMovingAverage } from '../optim/ema.js'
+import type { LossScaleState } from '../optim/lossScale.js'
 import type { MetricScheduleState } from '../optim/schedules/metricSchedules.js'
 import type { BestState } from './bestMetric.js'
 import { listedCheckpoints } from '../io/checkpointList.js'
@@ -28,6 +29,8 @@ export interface TrainerState {
   epoch: number
   seed: number
   optimizer: { name: string, step: number }
+  /** Of float16; earlier versions have none. */
+  lossScale?: LossScaleState | null
   /** Position of the training batches. */
   data: unknown
   /** Of schedules that follow a metric. */

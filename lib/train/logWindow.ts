@@ -12,6 +12,8 @@ export interface FinishedStep {
   readonly tokens: number
   readonly lossSum: number
   readonly gradNorm: number
+  /** After the step, in float16. */
+  readonly lossScale?: number | undefined
   /** Since the step before was finished, or the training went on after a pause. */
   readonly seconds: number
 }
@@ -48,11 +50,11 @@ export class LogWindow {
   }
 
   /** The entry for all steps since the last one; a new window begins. Losses are a target token, in nats. */
-  close({ step, epoch, learningRate, gradNorm }: FinishedStep): LogEntry {
+  close({ step, epoch, learningRate, gradNorm, lossScale }: FinishedStep): LogEntry {
     const { tokens, seconds, skippedSteps } = this.sums
     const entry = {
       step, epoch, loss: this.loss, learningRate, gradNorm, tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
-      memoryPeakBytes: memory().peakBytes, ...(skippedSteps > 0 ? { skippedSteps } : {}),
+      memoryPeakBytes: memory().peakBytes, ...(skippedSteps > 0 ? { skippedSteps } : {}), ...(lossScale === undefined ? {} : { lossScale }),
     }
     this.sums = { lossSum: 0, tokens: 0, seconds: 0, skippedSteps: 0 }
     return entry

@@ -68,7 +68,7 @@ export function described({ step = 0, epoch = 0, ...values }: LogEntry, totalSte
 
 const hidden = new Set(['seconds', 'totalTokens'])
 const labels: Readonly<Record<string, string>> = {
-  learningRate: 'lr', gradNorm: 'grad norm', tokensPerSecond: 'tokens/s', memoryPeakBytes: 'memory peak', evalLoss: 'eval loss', evalPerplexity: 'perplexity',
+  learningRate: 'lr', gradNorm: 'grad norm', lossScale: 'loss scale', tokensPerSecond: 'tokens/s', memoryPeakBytes: 'memory peak', evalLoss: 'eval loss', evalPerplexity: 'perplexity',
   evalBleu: 'BLEU', evalChrf: 'chrF', evalSeconds: 'eval seconds', skippedSteps: 'skipped',
 }
 const formats: Readonly<Record<string, (value: number) => string>> = {

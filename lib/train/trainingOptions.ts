@@ -55,11 +55,21 @@ export interface TrainingOptions {
   emaDecay?: number | undefined
 
   /** Dtype of activations and matrix products; weights and optimizer stay float32. Default 'float32'. */
-  precision?: 'float32' | 'bfloat16' | undefined
+  precision?: 'float32' | 'bfloat16' | 'float16' | undefined
   /** The same as precision 'bfloat16'. */
   bf16?: boolean | undefined
+  /** The same as precision 'float16': with a dynamic loss scale. */
+  fp16?: boolean | undefined
+  /** What the loss scale of float16 begins with, a power of two. It is halved by a step that overflows, which is left out. Default 4096. */
+  initialLossScale?: number | undefined
+  /** The loss scale doubles after so many steps in a row without an overflow. Default 2000. */
+  lossScaleGrowthInterval?: number | undefined
+  /** Let GPUs round the operands of float32 products to 10 bits of fraction (TF32): faster, less exact. Default: as `setFloat32MatmulPrecision` says. */
+  tf32?: boolean | undefined
   /** Compute activations again in the backward pass instead of keeping them: memory for time. Default false. */
   gradientCheckpointing?: boolean | undefined
+  /** What is computed again: the attention of each layer with its norm, or whole layers, which saves more and costs more. Default 'block'. */
+  gradientCheckpointingLevel?: 'attention' | 'block' | undefined
   /** A gradient that is NaN or infinite is never applied. 'stop' (default): training fails with NumericsError; 'skip': it goes on without that step. */
   nanPolicy?: 'stop' | 'skip' | undefined
   /** Of dropout and of the order of the data. Default 42. */
@@ -118,7 +128,7 @@ export type OptimizerName = 'adamw' | 'adamw_torch' | 'adamw_torch_fused' | 'ada
 const defaults = {
   overwriteOutputDir: false, numTrainEpochs: 3, lrSchedulerType: 'linear', lrSchedulerKwargs: {}, warmupRatio: 0, optim: 'adamw', optimArgs: {},
   weightDecay: 0, adamBeta1: 0.9, adamBeta2: 0.999, adamEpsilon: 1e-8, maxGradNorm: 1, gradientAccumulationSteps: 1, labelSmoothingFactor: 0,
-  gradientCheckpointing: false, nanPolicy: 'stop', seed: 42, predictWithGenerate: false, generationNumBeams: 1, loadBestModelAtEnd: false,
+  gradientCheckpointing: false, gradientCheckpointingLevel: 'block', initialLossScale: 4096, lossScaleGrowthInterval: 2000, nanPolicy: 'stop', seed: 42, predictWithGenerate: false, generationNumBeams: 1, loadBestModelAtEnd: false,
   earlyStoppingThreshold: 0, saveSteps: 500, saveTotalLimit: 5, resumeFromCheckpoint: false, loggingSteps: 50, disableProgress: false, callbacks: [],
   handleSignals: true,
 } satisfies TrainingOptions
@@ -146,7 +156,9 @@ export const trainingOptionKinds: Readonly<Record<keyof TrainingOptions, Kind<un
   layerwiseLearningRateDecay: either(belowOne, { accepts: '1', test: value => value === 1 }), freeze: either(text, texts), unfreezeEvery: positiveCount, weightDecay: amount,
   adamBeta1: either(belowOne, { accepts: '0', test: value => value === 0 }), adamBeta2: belowOne, adamEpsilon: positive, maxGradNorm: amount,
   gradientAccumulationSteps: positiveCount, labelSmoothingFactor: either(belowOne, { accepts: '0', test: value => value === 0 }), emaDecay: belowOne,
-  precision: oneOf('float32', 'bfloat16'), bf16: flag, gradientCheckpointing: flag, nanPolicy: oneOf('stop', 'skip'), seed,
+  precision: oneOf('float32', 'bfloat16', 'float16'), bf16: flag, fp16: flag,
+  initialLossScale: { accepts: 'a power of two from 2^-14 to 2^24', test: value => positive.test(value) && Math.abs(Math.log2(value as number) - 5) <= 19 && Number.isInteger(Math.log2(value as number)) },
+  lossScaleGrowthInterval: positiveCount, tf32: flag, gradientCheckpointing: flag, gradientCheckpointingLevel: oneOf('attention', 'block'), nanPolicy: oneOf('stop', 'skip'), seed,
   evalStrategy: oneOf('no', 'steps', 'epoch', 'end'), evalSteps: positiveCount, predictWithGenerate: flag, generationNumBeams: positiveCount,
   generationMaxLength: positiveCount, metricForBestModel: text, greaterIsBetter: flag, loadBestModelAtEnd: flag, earlyStoppingPatience: positiveCount,
   earlyStoppingThreshold: amount, saveStrategy: oneOf('no', 'steps', 'epoch', 'best'), saveSteps: positiveCount, saveTotalLimit: positiveCount,
@@ -161,7 +173,6 @@ const elsewhere: Readonly<Record<string, string>> = {
   batchSize: 'it belongs to the data: translationData(…, { batchSize })',
   maxTokens: 'it belongs to the data: translationData(…, { maxTokens })',
   maxLength: 'it belongs to the data: translationData(…, { maxLength })',
-  fp16: "write precision: 'bfloat16' (bf16: true)",
   epochs: 'write numTrainEpochs',
   steps: 'write maxSteps',
   clip: 'write maxGradNorm',
@@ -183,15 +194,19 @@ export function checkedOptions(options: TrainingOptions): TrainingSettings {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TrainingOptions
   return {
     ...defaults, ...given,
-    precision: given.precision ?? (given.bf16 ? 'bfloat16' : 'float32'),
+    precision: given.precision ?? (given.bf16 ? 'bfloat16' : given.fp16 ? 'float16' : 'float32'),
     evalStrategy: given.evalStrategy ?? (given.evalSteps === undefined ? 'end' : 'steps'),
     saveStrategy: given.saveStrategy ?? 'steps',
   } as TrainingSettings
 }
 
 function* contradictions(o: TrainingOptions): Generator<string> {
-  if (o.bf16 !== undefined && o.precision !== undefined && o.bf16 !== (o.precision === 'bfloat16'))
-    yield `bf16 is ${o.bf16} and precision '${o.precision}'; give one of them`
+  for (const [name, precision] of [['bf16', 'bfloat16'], ['fp16', 'float16']] as const)
+    if (o[name] !== undefined && o.precision !== undefined && o[name] !== (o.precision === precision)) yield `${name} is ${o[name]} and precision '${o.precision}'; give one of them`
+  for (const name of ['initialLossScale', 'lossScaleGrowthInterval'] as const)
+    if (o[name] !== undefined && o.precision !== 'float16' && !o.fp16) yield `${name} is for precision 'float16'`
+  if (o.gradientCheckpointingLevel !== undefined && !o.gradientCheckpointing) yield 'gradientCheckpointingLevel needs gradientCheckpointing: true'
+  if (o.bf16 && o.fp16) yield 'bf16 and fp16 are both true; give one of them'
   if (o.evalStrategy === 'steps' && o.evalSteps === undefined) yield "evalStrategy 'steps' needs evalSteps"
   if (o.evalSteps !== undefined && o.evalStrategy !== undefined && o.evalStrategy !== 'steps')
     yield `evalSteps is given, but evalStrategy is '${o.evalStrategy}'; write evalStrategy: 'steps', or leave it out`

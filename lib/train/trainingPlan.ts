@@ -54,7 +54,7 @@ export function requireMetric(best: BestMetric, { evalStrategy }: TrainingSettin
 
 const stepOptionNames = [
   'learningRate', 'lrSchedulerType', 'lrSchedulerKwargs', 'warmupSteps', 'warmupRatio', 'weightDecay', 'adamBeta1', 'adamBeta2', 'adamEpsilon', 'optimArgs',
-  'maxGradNorm', 'gradientAccumulationSteps', 'labelSmoothingFactor', 'emaDecay', 'precision', 'layerwiseLearningRateDecay', 'freeze', 'unfreezeEvery',
+  'maxGradNorm', 'gradientAccumulationSteps', 'labelSmoothingFactor', 'emaDecay', 'precision', 'tf32', 'lossScaleGrowthInterval', 'layerwiseLearningRateDecay', 'freeze', 'unfreezeEvery',
 ] as const satisfies readonly (keyof TrainingSettings)[]
 
 /** What the steps depend on beside model, data and seed. */

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { AbortedError, CheckpointError, ConfigError, NumericsError } from '../errors.js'
+import { AbortedError, CheckpointError, ConfigError } from '../errors.js'
 import type { Module } from '../nn/module.js'
+import type { Checkpointing } from '../nn/recompute.js'
+import { withTf32 } from '../ops/matmulPrecision.js'
 import { ExponentialMovingAverage } from '../optim/ema.js'
+import { LossScale } from '../optim/lossScale.js'
 import type { MetricSchedule } from '../optim/schedules/metricSchedules.js'
 import { followsMetric, type Schedule } from '../optim/schedules/schedule.js'
 import { manualSeed } from '../tensor/random.js'
@@ -16,6 +19,7 @@ import { Freezing } from './freezing.js'
 import { EventLoopTurns } from '../eventLoop.js'
 import { Interruption } from './interruption.js'
 import { LogWindow } from './logWindow.js'
+import { countSkipped } from './nonFiniteGradients.js'
 import { type SavedTokenizer, saveModel } from '../hub/modelDirectory.js'
 import { optimizerFor, scheduleOf, type AnyOptimizer } from './optimization.js'
 import { leastBytesToSave, prepareOutputFolder } from './outputFolder.js'
@@ -58,9 +62,6 @@ export interface TrainingResult {
 /** What a program can do where a checkpoint could not be saved. */
 export const stillInMemory = '; this step is still in memory: trainer.saveCheckpoint(folder) saves it elsewhere'
 
-/** A gradient that is not finite so many times in a row will not become so. */
-const mostSkippedInARow = 20
-
 /** One training from its beginning, or from a checkpoint, to its end. */
 export class TrainingRun implements StepParts, CheckpointParts {
   readonly task: TrainingTask
@@ -70,6 +71,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   readonly optimizer: AnyOptimizer
   private readonly schedule: Schedule | MetricSchedule
   readonly ema: ExponentialMovingAverage | undefined
+  readonly lossScale: LossScale | undefined
   private readonly best: BestMetric
   private readonly interruption: Interruption
   private readonly progress: Progress
@@ -114,6 +116,8 @@ export class TrainingRun implements StepParts, CheckpointParts {
     this.freezing = new Freezing(model, settings)
     this.optimizer = settings.optimizer ?? optimizerFor(model, settings)
     this.ema = settings.emaDecay === undefined ? undefined : new ExponentialMovingAverage(model, settings.emaDecay)
+    const { initialLossScale: initialScale, lossScaleGrowthInterval: growthInterval } = settings, device = model.parameters()[0]?.device
+    this.lossScale = settings.precision === 'float16' ? new LossScale({ initialScale, growthInterval, device }) : undefined
     this.progress = progressFor(settings.disableProgress)
     this.interruption = new Interruption(settings.handleSignals, settings.signal, line => { this.progress.notice(line) })
     this.callbacks = 'length' in settings.callbacks ? settings.callbacks : [settings.callbacks]
@@ -122,11 +126,11 @@ export class TrainingRun implements StepParts, CheckpointParts {
   async train(): Promise<TrainingResult> {
     const { settings, model } = this
     manualSeed(settings.seed)
-    const checkpointing = model as { activationCheckpointing?: boolean }
+    const checkpointing = model as { activationCheckpointing?: Checkpointing }
     this.interruption.begin()
     try {
       await this.prepare()
-      if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = true
+      if (settings.gradientCheckpointing) checkpointing.activationCheckpointing = settings.gradientCheckpointingLevel
       model.train()
       this.progress.begin(this.step, this.totalSteps)
       await this.tell('onTrainBegin', {})
@@ -156,7 +160,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
   async evaluate(): Promise<Metrics> {
     this.ema?.swap()
     try {
-      return await evaluate(this.model, this.task, this.settings.precision, this.interruption.signal)
+      return await withTf32(this.settings.tf32, () => evaluate(this.model, this.task, this.settings.precision, this.interruption.signal))
     } finally {
       this.ema?.swap()
     }
@@ -170,6 +174,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
     this.freezing.restore()
     if (this.optimizer !== this.settings.optimizer) this.optimizer.dispose()
     this.ema?.dispose()
+    this.lossScale?.dispose()
   }
 
   get tokenizer(): SavedTokenizer | undefined { return this.task.tokenizer }
@@ -203,6 +208,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
         if (this.bestCheckpoint === undefined && await stat(path).then(() => true, () => false)) this.bestCheckpoint = path
       }
     }
+    if (state.lossScale) this.lossScale?.restore(state.lossScale)
     this.window.restore(state.log.window)
     this.step = state.step
     this.microStep = state.microStep
@@ -263,33 +269,18 @@ export class TrainingRun implements StepParts, CheckpointParts {
   private async finishStep(): Promise<void> {
     const { values, ...queued } = this.queued.shift()!
     this.isWhole = false
-    const { lossSum, gradNorm } = await values, now = performance.now()
-    const finished = { ...queued, lossSum, gradNorm, seconds: (now - this.lastFinished) / 1000 }
+    const of = await values, { lossSum } = of, now = performance.now()
+    const finished = { ...queued, ...of, seconds: (now - this.lastFinished) / 1000 }
     this.lastFinished = now
     this.window.add(finished)
     this.totals.seconds += finished.seconds
     this.totals.tokens += finished.tokens
-    this.checkGradient(finished)
+    countSkipped(this.totals, finished, this.settings, this.savedStep)
     this.isWhole = true
     this.progress.step(finished.step, { loss: lossSum / Math.max(1, finished.tokens), ...this.window.recent })
     if (finished.step % this.settings.loggingSteps !== 0 && finished.step !== this.totalSteps) return
     this.lastLoss = this.window.loss
     await this.record({ ...this.window.close(finished), seconds: this.totals.seconds, totalTokens: this.totals.tokens })
-  }
-
-  private checkGradient({ step, gradNorm }: { step: number, gradNorm: number }): void {
-    if (Number.isFinite(gradNorm)) {
-      this.totals.skippedInARow = 0
-      return
-    }
-    this.totals.skippedSteps++
-    this.totals.skippedInARow++
-    const stops = this.settings.nanPolicy === 'stop'
-    if (!stops && this.totals.skippedInARow < mostSkippedInARow) return
-    const what = stops ? `is ${gradNorm}` : `was NaN or infinite ${mostSkippedInARow} times in a row`
-    const last = this.savedStep === undefined ? '' : ` The last checkpoint is of step ${this.savedStep}.`
-    throw new NumericsError(`step ${step}: the norm of the gradient ${what}; such updates are not applied.${last} `
-      + `Lower learningRate, lengthen warmupSteps, or lower maxGradNorm${stops ? "; nanPolicy: 'skip' goes on without the step" : ''}.`)
   }
 
   /** Evaluates the step. @returns whether it is the best yet; false also where an interruption came between */
@@ -409,7 +400,7 @@ export class TrainingRun implements StepParts, CheckpointParts {
     return {
       format: 1, versions: { warpweft: version, node: process.versions.node },
       step: this.step, microStep: this.microStep, epoch: this.epoch, seed: this.settings.seed,
-      optimizer: { name: this.optimizer.constructor.name, step: this.optimizer.stepCount }, data: this.batches.state(),
+      optimizer: { name: this.optimizer.constructor.name, step: this.optimizer.stepCount }, lossScale: this.lossScale?.valuesSync() ?? null, data: this.batches.state(),
       schedule: followsMetric(this.schedule) ? this.schedule.state() : null, best: this.best.state(),
       bestCheckpoint: this.bestCheckpoint === undefined ? null : basename(this.bestCheckpoint),
       evaluatedStep: this.evaluatedStep, evaluationDue: this.evaluationDue,

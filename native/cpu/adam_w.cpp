@@ -14,6 +14,8 @@ struct Step {
 Step stepOf(const AdamW& a, float factor) {
   const float* h = a.hyper.as<const float>();
   const double rate = static_cast<double>(h[AdamW::learningRate]), decay = static_cast<double>(h[AdamW::weightDecay]);
+  const double skipped = a.lossScale ? static_cast<double>(a.lossScale.as<const float>()[LossScale::skipped]) : 0;
+  const auto correction = [&](int of, int oneMinusBeta) { return AdamW::correctionOf(static_cast<double>(h[of]), static_cast<double>(h[oneMinusBeta]), skipped); };
   return {factor,
           a.decoupled ? 0.f : h[AdamW::weightDecay],
           a.decoupled ? static_cast<float>(1.0 - rate * decay) : 1.f,
@@ -21,8 +23,8 @@ Step stepOf(const AdamW& a, float factor) {
           static_cast<float>(1.0 - static_cast<double>(h[AdamW::oneMinusBeta2])),
           h[AdamW::oneMinusBeta2],
           h[AdamW::eps],
-          static_cast<float>(rate / static_cast<double>(h[AdamW::correction1])),
-          static_cast<float>(__builtin_sqrt(static_cast<double>(h[AdamW::correction2])))};
+          static_cast<float>(rate / correction(AdamW::correction1, AdamW::oneMinusBeta1)),
+          static_cast<float>(__builtin_sqrt(correction(AdamW::correction2, AdamW::oneMinusBeta2)))};
 }
 
 // One pass: 4 reads and 3 writes of memory an element, and the low-precision copy.
@@ -44,7 +46,7 @@ template <class G, class L> void update(const Step& s, const G* grad, float* par
 
 void run(const AdamW& a, Context& c) {
   if (c.faulty()) return;
-  const GradientFactor f = gradientFactor(a.hyper.as<const float>()[AdamW::gradientScale], a.norm, a.maxNorm, a.skipNonFinite);
+  const GradientFactor f = gradientFactor(a.hyper.as<const float>()[AdamW::gradientScale], a.lossScale, a.norm, a.maxNorm, a.skipNonFinite);
   if (f.skip) return;
   const Step s = stepOf(a, f.factor);
   auto* starts = static_cast<int64_t*>(c.workspace());

@@ -30,7 +30,9 @@ void run(const GradNorm& a, Context& c) {
   });
   double total = 0;
   for (int64_t i = 0; i < pieces; i++) total += partial[i];
-  *a.norm.as<float>() = static_cast<float>(__builtin_sqrt(total) * (a.scale ? static_cast<double>(*a.scale.as<const float>()) : 1.0));
+  double scale = a.scale ? static_cast<double>(*a.scale.as<const float>()) : 1.0;
+  if (a.lossScale) scale /= static_cast<double>(*a.lossScale.as<const float>());
+  *a.norm.as<float>() = static_cast<float>(__builtin_sqrt(total) * scale);
 }
 
 size_t workspace(const GradNorm& a) {

@@ -29,7 +29,7 @@ template <class G, class L> void update(const Step& s, const G* grad, float* par
 void run(const Sgd& a, Context& c) {
   if (c.faulty()) return;
   const float* h = a.hyper.as<const float>();
-  const GradientFactor f = gradientFactor(h[Sgd::gradientScale], a.norm, a.maxNorm, a.skipNonFinite);
+  const GradientFactor f = gradientFactor(h[Sgd::gradientScale], a.lossScale, a.norm, a.maxNorm, a.skipNonFinite);
   if (f.skip) return;
   const Step s{f.factor, h[Sgd::learningRate], h[Sgd::weightDecay], h[Sgd::momentum], 1.f - h[Sgd::dampening], h[Sgd::first] != 0.f, a.nesterov};
   auto* starts = static_cast<int64_t*>(c.workspace());

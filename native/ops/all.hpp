@@ -17,6 +17,7 @@
 #include "ops/index_select.hpp"
 #include "ops/layer_norm.hpp"
 #include "ops/lerp.hpp"
+#include "ops/loss_scale.hpp"
 #include "ops/matmul.hpp"
 #include "ops/reduce.hpp"
 #include "ops/rms_norm.hpp"
@@ -54,6 +55,7 @@
   X(LayerNorm)               \
   X(LayerNormBackward)       \
   X(Lerp)                    \
+  X(LossScale)               \
   X(Matmul)                  \
   X(RMSNorm)                 \
   X(RMSNormBackward)         \

@@ -22,11 +22,12 @@ struct Matmul {
   Grad rowSum;         // [M]         float32; the product is not batched
   int64_t activation;
   double alpha;
+  bool tf32 = false;   // a and b of float32 may be rounded to 10 bits of fraction, for tensor cores: GPUs do so where it is set, the CPU never does
 
   static constexpr auto fields() {
     return warpweft::fields(arg("a", &Matmul::a), arg("b", &Matmul::b), arg("c", &Matmul::c), optional("bias", &Matmul::bias),
                             optional("preactivation", &Matmul::preactivation), optional("derivative", &Matmul::derivative), optional("rowSum", &Matmul::rowSum),
-                            arg("activation", &Matmul::activation), arg("alpha", &Matmul::alpha));
+                            arg("activation", &Matmul::activation), arg("alpha", &Matmul::alpha), arg("tf32", &Matmul::tf32));
   }
   double flop() const { return 2.0 * static_cast<double>(c.numel()) * static_cast<double>(a.size(-1)); }
   void check(const Check& check) const {

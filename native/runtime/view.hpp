@@ -44,6 +44,13 @@ struct InOut : View {};  // read and written in place
 // A gradient that the op produces: absent (not wanted), overwritten by the first writer, or accumulated into by later ones.
 struct Grad : View { bool accumulate; };
 
+// An argument that is not given.
+template <class T> constexpr T absent() {
+  T v{};
+  v.rank = -1;
+  return v;
+}
+
 // Variable numbers of tensors (optimizers, concatenation).
 struct InList { const View* items; int64_t count; WW_INLINE const View& operator[](int64_t i) const { return items[i]; } };
 struct InOutList { const View* items; int64_t count; WW_INLINE const View& operator[](int64_t i) const { return items[i]; } };

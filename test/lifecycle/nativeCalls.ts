@@ -3,6 +3,7 @@ import { Linear } from '#lib/nn/layers.js'
 import { quantized } from '#lib/nn/quantization.js'
 import { AdamW } from '#lib/optim/adamW.js'
 import { ExponentialMovingAverage } from '#lib/optim/ema.js'
+import { LossScale } from '#lib/optim/lossScale.js'
 import { SGD } from '#lib/optim/sgd.js'
 import * as ops from '#lib/ops/index.js'
 import { loadAddon } from '#lib/tensor/addon.js'
@@ -111,7 +112,9 @@ function everything(): void {
   const model = new Linear(3, 2), ema = new ExponentialMovingAverage(model, 0.9)
   for (const optimizer of [new AdamW(model), new SGD(model, { momentum: 0.9 })]) {
     train(model.forward(ones([2, 3])))
-    optimizer.step({ maxNorm: 1 }).dispose()
+    const lossScale = new LossScale()
+    optimizer.step({ maxNorm: 1, lossScale }).dispose()
+    lossScale.dispose()
     optimizer.dispose()
   }
   ema.update()

@@ -44,7 +44,7 @@ describe('the memory of training', () => {
     for (const owner of [optimizer, model, x, labels]) owner.dispose()
   }, 600_000)
 
-  test.each([['float32', false], ['bfloat16', false], ['float32', true]] as const)(
+  test.each([['float32', false], ['bfloat16', false], ['float32', true], ['float32', 'attention']] as const)(
     "a step of the paper's model in %s (checkpointing: %p) makes no tensor that neither its scope nor an owner accounts for", async (precision, checkpointing) => {
       const model = new Transformer({ vocabSize: 19, dModel: 16, heads: 2, layers: 2, dropout: 0.1, positions: 'learned', maxPositions: 12 })
       model.activationCheckpointing = checkpointing

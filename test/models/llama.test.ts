@@ -11,6 +11,7 @@ import { memory } from '#lib/tensor/device.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
 import { loadModel, saveModel } from '#lib/hub/modelDirectory.js'
+import { levels, recomputedPieces } from './recomputed.js'
 
 const small = { vocab_size: 23, hidden_size: 16, intermediate_size: 20, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 32, initializer_range: 0.3 }
 const make = (options: Partial<LlamaConfig> & Record<string, unknown> = {}): Llama => { manualSeed(1); return new Llama({ ...small, ...options }) }
@@ -46,11 +47,13 @@ describe('Llama', () => {
   })
 
   test('recomputed layers give the same gradients, and a pass leaves nothing', () => {
-    const gradients = [false, true].map(on => {
+    const gradients = levels.map(on => {
       const model = make({ model_type: 'qwen3' }), batch = { ids: ids([1, 2, 3, 4]), labels: ids([2, 3, 4, -100]) }
       model.activationCheckpointing = on
-      const step = () => { scope(() => { backward(model.loss(batch)) }) }
+      let pieces = 0
+        const step = () => { scope(() => { const loss = model.loss(batch); pieces = recomputedPieces(loss); backward(loss) }) }
       step()
+      expect(pieces).toBe(on ? model.decoder.layerCount : 0)
       const found = model.parameters().map(p => Array.from(p.grad!.dataSync() as Float32Array)), before = memory().tensors
       step()
       expect(memory().tensors).toBe(before)
@@ -58,7 +61,7 @@ describe('Llama', () => {
       for (const t of Object.values(batch)) t.dispose()
       return found
     })
-    expect(gradients[1]).toEqual(gradients[0])
+    for (const other of gradients.slice(1)) expect(other).toEqual(gradients[0])
   })
 
   test('recomputed layers find the positions of their own pass, though a longer one has come since', () => {

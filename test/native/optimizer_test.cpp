@@ -4,6 +4,7 @@
 #include "ops/adam_w.hpp"
 #include "ops/grad_norm.hpp"
 #include "ops/lerp.hpp"
+#include "ops/loss_scale.hpp"
 #include "ops/sgd.hpp"
 #include "ops/uniform.hpp"
 
@@ -11,6 +12,7 @@ WW_DECLARE(AdamW)
 WW_DECLARE(Sgd)
 WW_DECLARE(GradNorm)
 WW_DECLARE(Lerp)
+WW_DECLARE(LossScale)
 WW_DECLARE(Uniform)
 
 using namespace warpweft;
@@ -207,6 +209,77 @@ void norms() {
   }
 }
 
+// Steps at a loss scale, some of which overflow: what comes of parameters, states and scale is what unscaled gradients give in the steps that count.
+void lossScales() {
+  const double rate = 3e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0.1, maxNorm = 0.5;
+  const std::vector<bool> overflows = {true, false, false, true, true, false, false, false};
+  for (const Kernel& norms : WW_ENTRIES(GradNorm)) {
+    const auto same = [&](const std::vector<Kernel>& all) { for (const Kernel& k : all) if (std::string(k.isa) == norms.isa) return k; std::abort(); };
+    const Kernel adamW = same(WW_ENTRIES(AdamW)), sgd = same(WW_ENTRIES(Sgd)), scaling = same(WW_ENTRIES(LossScale));
+    const List initial(DType::f32, parameter), plain(DType::f32, gradient);
+    const std::vector<double> g0 = plain.values();
+    std::vector<double> p = initial.values(), m(p.size()), v(p.size()), q = initial.values();
+    double norm = 0;
+    for (double g : g0) norm += g * g;
+    norm = std::sqrt(norm);
+    const double factor = clipOf(norm, maxNorm);
+    const List params(DType::f32, parameter), first(DType::f32, none), second(DType::f32, none), others(DType::f32, parameter);
+    Tensor state = floats({1024, 0, 0}), n(DType::f32, {1});
+    double scale = 1024, good = 0, skipped = 0;
+    TestContext c(2);
+    for (size_t step = 1; step <= overflows.size(); step++) {
+      List grads(DType::f32, gradient);
+      for (Tensor& t : grads.tensors) for (int64_t i = 0; i < t.numel(); i++) t.set(i, t.get(i) * scale);
+      if (overflows[step - 1]) grads.tensors[5].set(999, INFINITY);
+      const auto t = static_cast<double>(step);
+      const Tensor hyper = floats({rate, 1 - beta1, 1 - beta2, eps, 1 - std::pow(beta1, t), 1 - std::pow(beta2, t), 1, decay}), plainHyper = floats({rate, 0, 0, 0, 1, 0});
+      GradNorm measure{grads.in(), absentIn(), n.out(), absent<In>()};
+      measure.lossScale = state.in();
+      c.run(norms, measure);
+      close(std::string(norms.isa) + " norm at a loss scale", n, {overflows[step - 1] ? static_cast<double>(INFINITY) : norm}, 1e-6);
+      AdamW adam{params.inOut(), grads.in(), first.inOut(), second.inOut(), nothing(), hyper.in(), n.in(), maxNorm, true, true, absent<In>()};
+      adam.lossScale = state.in();
+      c.run(adamW, adam);
+      Sgd descent{others.inOut(), grads.in(), nothing(), nothing(), plainHyper.in(), n.in(), INFINITY, false, true, absent<In>()};
+      descent.lossScale = state.in();
+      c.run(sgd, descent);
+      c.faultyInput = true;   // a step that is left out because of an index does not count at all
+      const std::string before = state.bits();
+      c.run(scaling, LossScale{state.inOut(), n.in(), 3});
+      expect(before == state.bits(), "%s lossScale moved with a faulty norm", scaling.isa);
+      c.faultyInput = false;
+      c.run(scaling, LossScale{state.inOut(), n.in(), 3});
+      if (overflows[step - 1]) {
+        scale /= 2, good = 0, skipped++;
+      } else {
+        const double taken = t - skipped;
+        for (size_t i = 0; i < p.size(); i++) {
+          const double g = g0[i] * factor;
+          p[i] *= 1 - rate * decay;
+          m[i] += (1 - beta1) * (g - m[i]);
+          v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+          p[i] -= rate / (1 - std::pow(beta1, taken)) * m[i] / (std::sqrt(v[i]) / std::sqrt(1 - std::pow(beta2, taken)) + eps);
+          q[i] -= rate * g0[i];
+        }
+        if (++good == 3) scale *= 2, good = 0;
+      }
+      close(std::string(scaling.isa) + " loss scale", state, {scale, good, skipped}, 0);
+    }
+    near(std::string(adamW.isa) + " AdamW at a loss scale", params.values(), p, 2e-6, 1e-6);
+    near(std::string(adamW.isa) + " m at a loss scale", first.values(), m, 2e-6, 2e-8);
+    near(std::string(sgd.isa) + " SGD at a loss scale", others.values(), q, 1e-6, 1e-6);
+  }
+  // The bounds of the scale.
+  for (const Kernel& k : WW_ENTRIES(LossScale)) {
+    const Tensor high = floats({static_cast<double>(LossScale::most), 0, 0}), low = floats({static_cast<double>(LossScale::least), 5, 1}), finite = floats({1}), bad = floats({NAN});
+    TestContext c;
+    c.run(k, LossScale{high.inOut(), finite.in(), 1});
+    close(std::string(k.isa) + " the greatest loss scale", high, {static_cast<double>(LossScale::most), 0, 0}, 0);
+    c.run(k, LossScale{low.inOut(), bad.in(), 1});
+    close(std::string(k.isa) + " the least loss scale", low, {static_cast<double>(LossScale::least), 0, 2}, 0);
+  }
+}
+
 void averages() {
   for (DType t : {DType::f32, DType::bf16})
     for (const Kernel& k : WW_ENTRIES(Lerp)) {
@@ -274,6 +347,7 @@ int main() {
   momentum();
   skips();
   norms();
+  lossScales();
   averages();
   uniforms();
   return report("optimizer");

@@ -2,12 +2,12 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { device } from '#lib/tensor/device.js'
+import { device, setDefaultDevice } from '#lib/tensor/device.js'
 import { runCase, type Precision } from './runCase.js'
 import { modelsPage, type Row } from './table.js'
 
 const { values: options, positionals } = parseArgs({
-  allowPositionals: true, options: { device: { type: 'string', default: 'cpu' }, precision: { type: 'string', default: 'float32' }, verbose: { type: 'boolean', default: false }, table: { type: 'string' } },
+  allowPositionals: true, options: { device: { type: 'string', default: process.env['WARPWEFT_DEVICE'] || 'cpu' }, precision: { type: 'string', default: 'float32' }, verbose: { type: 'boolean', default: false }, table: { type: 'string' } },
 })
 const precisions = ['float32', 'bfloat16', 'float16']
 if (!precisions.includes(options.precision)) {
@@ -15,6 +15,7 @@ if (!precisions.includes(options.precision)) {
   process.exit(2)
 }
 const on = device(options.device)
+setDefaultDevice(on)
 let failed = 0, ran = 0
 const rows: Row[] = []
 for (const directory of positionals) {

@@ -103,6 +103,9 @@ describe('a Transformer', () => {
     await new Trainer(plain, data, { ...quiet, maxSteps: 6, learningRate: 1e-2 }).train()
     await new Trainer(recomputed, data, { ...quiet, maxSteps: 6, learningRate: 1e-2, gradientCheckpointing: true }).train()
     expect(bitsOf(recomputed)).toEqual(bitsOf(plain))
+    const attention = transformer()
+    await new Trainer(attention, data, { ...quiet, maxSteps: 6, learningRate: 1e-2, gradientCheckpointing: true, gradientCheckpointingLevel: 'attention' }).train()
+    expect(bitsOf(attention)).toEqual(bitsOf(plain))
   })
 
   test('trains in bfloat16 with float32 weights', async () => {

@@ -280,7 +280,7 @@ describe('options', () => {
 
   test.each([
     [{ bf16: true, precision: 'float32' }, /bf16/], [{ evalStrategy: 'steps' }, /evalSteps/], [{ loadBestModelAtEnd: true }, /outputDir/],
-    [{ earlyStoppingPatience: 2 }, /evalSteps/], [{ resumeFromCheckpoint: true }, /outputDir/], [{ outputDir: 'x', overwriteOutputDir: true, resumeFromCheckpoint: true }, /overwriteOutputDir/],
+    [{ earlyStoppingPatience: 2 }, /evalSteps/], [{ gradientCheckpointingLevel: 'attention' }, /needs gradientCheckpointing/], [{ resumeFromCheckpoint: true }, /outputDir/], [{ outputDir: 'x', overwriteOutputDir: true, resumeFromCheckpoint: true }, /overwriteOutputDir/],
   ])('that contradict each other are refused: %p', (options, message) => { expect(refused(options)).toMatch(message) })
 
   test('given as undefined are as if left out', () => { expect(refused({ maxSteps: undefined, outputDir: undefined })).toBe('') })

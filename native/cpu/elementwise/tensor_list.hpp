@@ -37,10 +37,11 @@ template <class List, class F> WW_INLINE void forEachPiece(const List& list, con
 
 template <class List> WW_INLINE size_t startBytes(const List& list) { return static_cast<size_t>(list.count + 1) * sizeof(int64_t); }
 
-// The factor of all gradients: their scale, and clipping to maxNorm as torch.nn.utils.clip_grad_norm_ does it. `skip`: the norm is not finite, and the step
+// The factor of all gradients: their scale without that of the loss, and clipping to maxNorm as torch.nn.utils.clip_grad_norm_ does it. `skip`: the norm is not finite, and the step
 // is to be left out then.
 struct GradientFactor { float factor; bool skip; };
-WW_INLINE GradientFactor gradientFactor(float scale, const View& norm, double maxNorm, bool skipNonFinite) {
+WW_INLINE GradientFactor gradientFactor(float scale, const View& lossScale, const View& norm, double maxNorm, bool skipNonFinite) {
+  if (lossScale) scale /= *lossScale.as<const float>();
   if (!norm) return {scale, false};
   const float n = *norm.as<const float>();
   const bool finite = n - n == 0.f;

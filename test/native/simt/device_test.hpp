@@ -1,13 +1,47 @@
 #pragma once
 // For tests of the device layer that the emulator runs and a GPU can: memory that both sides see, and launches that wait. By nvcc (primitives_test.cpp as CUDA
-// code) they compare hardware with the same definitions.
+// code) they compare hardware with the same definitions; what kernels were given and gave can be written to a file, by which the two are compared number by number.
+#include <cstdio>
 #include <cstring>
+#include <string>
 #include <type_traits>
 
 #include "cuda/device/device.cuh"
 #include "test_context.hpp"
 
 namespace warpweft::test {
+
+// Writes every buffer when it goes, in the first repetition of the tests: a line "test kind bytes-of-an-element elements", kind f for float32, d for float64, u for anything
+// else, and the bytes behind it.
+class Vectors {
+ public:
+  void open(const char* path) {
+    file_ = std::fopen(path, "wb");
+    if (!expect(file_ != nullptr, "%s cannot be written", path)) std::exit(2);
+  }
+  void begin(const char* test) { test_ = test; }
+  void rest() { ended_ = true; }
+  template <class T> void add(const T* data, size_t n) const {
+    if (!file_ || ended_) return;
+    std::fprintf(file_, "%s %c %zu %zu\n", test_.c_str(), std::is_same_v<T, float> ? 'f' : std::is_same_v<T, double> ? 'd' : 'u', sizeof(T), n);
+    std::fwrite(static_cast<const void*>(data), sizeof(T), n, file_);
+  }
+  void close() {
+    if (file_) expect(std::fclose(file_) == 0, "the vectors could not be written whole");
+    file_ = nullptr;
+  }
+
+ private:
+  std::FILE* file_ = nullptr;
+  std::string test_;
+  bool ended_ = false;
+};
+inline Vectors& vectors() {
+  static Vectors all;
+  return all;
+}
+// A test under its name.
+#define WW_TEST(...) (vectors().begin(#__VA_ARGS__), __VA_ARGS__())
 
 // n elements, zeroed. At a multiple of 16 bytes, and nothing behind them.
 template <class T> class Buffer {
@@ -19,7 +53,7 @@ template <class T> class Buffer {
 #ifdef WARPWEFT_SIMT
     if (posix_memalign(&p, 16, bytes ? bytes : 1)) std::abort();
 #else
-    if (cudaMallocManaged(&p, bytes ? bytes : 1) != cudaSuccess) std::abort();
+    if (cudaHostAlloc(&p, bytes ? bytes : 1, cudaHostAllocMapped) != cudaSuccess) std::abort();   // the host's memory, that both see at one address
 #endif
     data_ = static_cast<T*>(p);
     std::memset(p, 0, bytes);
@@ -29,10 +63,11 @@ template <class T> class Buffer {
     for (const T& v : values) data_[i++] = v;
   }
   ~Buffer() {
+    vectors().add(data_, n_);
 #ifdef WARPWEFT_SIMT
     std::free(data_);
 #else
-    cudaFree(data_);
+    cudaFreeHost(data_);
 #endif
   }
   Buffer(const Buffer&) = delete;
@@ -68,6 +103,7 @@ template <class F> void inEveryOrder(F&& body) {
     simt::setOrder(o.order, o.seed);
     const int before = failures();
     body();
+    vectors().rest();
     expect(failures() == before, "in the order %s", o.name);
   }
 }
@@ -75,10 +111,10 @@ template <class F> void inEveryOrder(F&& body) {
 template <class F> void inEveryOrder(F&& body) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-    std::printf("no GPU: not run\n");
+    expect(false, "no GPU: nothing was run");
     return;
   }
-  for (int repeat = 0; repeat < 20; repeat++) body();
+  for (int repeat = 0; repeat < 20; repeat++) body(), vectors().rest();
 }
 #endif
 

@@ -40,7 +40,7 @@ Matmul plain(const Tensor& a, const Tensor& b, const Tensor& c, bool accumulate)
   return {a.in(), b.in(), c.grad(accumulate), absentIn(), absentOut(), absentIn(), absentGrad(), 0, 1};
 }
 
-template <class T> void product(const char* what, TileChoice tile, int64_t splits, int64_t batch, int64_t M, int64_t N, int64_t K, Form formA, Form formB) {
+template <class T> void product(const char* what, TileChoice tile, int64_t splits, int64_t batch, int64_t M, int64_t N, int64_t K, Form formA, Form formB, bool tf32 = false) {
   const Tensor a = operand(dtypeOf<T>, batch, M, K, formA, false), b = operand(dtypeOf<T>, batch, N, K, formB, true);
   std::vector<double> expected = productOf(a, b, batch, M, N, K);
   for (double& v : expected) v += 2;
@@ -49,7 +49,8 @@ template <class T> void product(const char* what, TileChoice tile, int64_t split
     simt::setOrder(turn ? simt::Order::reverse : simt::Order::forward);
     Tensor c(DType::f32, {batch, M, N});
     c.fill([](int64_t) { return 2; });
-    const Problem p = problemOf(plain(a, b, c, true));
+    Problem p = problemOf(plain(a, b, c, true));
+    p.tf32 = tf32;
     const Plan plan{tile, splits};
     void* memory = nullptr;
     const auto bytes = static_cast<size_t>(partialBytes(p, plan));
@@ -57,7 +58,7 @@ template <class T> void product(const char* what, TileChoice tile, int64_t split
     const std::unique_ptr<void, void (*)(void*)> workspace(memory, std::free);
     std::memset(memory, 0xFF, bytes);
     multiply<T>(p, plan, memory, nullptr);
-    const std::string name = std::string(nameOf(dtypeOf<T>)) + " " + what + " tile, " + std::to_string(splits) + " parts, " + std::to_string(batch) + " x [" + std::to_string(M) + ", " +
+    const std::string name = std::string(tf32 ? "tf32" : nameOf(dtypeOf<T>)) + " " + what + " tile, " + std::to_string(splits) + " parts, " + std::to_string(batch) + " x [" + std::to_string(M) + ", " +
                              std::to_string(K) + "] [" + std::to_string(K) + ", " + std::to_string(N) + "], " + kFormNames[static_cast<int>(formA)] + " " + kFormNames[static_cast<int>(formB)];
     close(name, c, expected, 0);
     bits[turn] = c.bits();
@@ -65,23 +66,63 @@ template <class T> void product(const char* what, TileChoice tile, int64_t split
   expect(bits[0] == bits[1], "bits depend on the order of the fibers");
 }
 
-template <class T> void products() {
+template <class T> void products(bool tf32 = false) {
   struct Sizes { const char* name; TileChoice tile; int64_t M, N, K; };
   // A tile and a bit of the next, down and across; depths that are no multiple of a step.
   for (const Sizes& s : {Sizes{"large", TileChoice::large, 133, 138, 83}, {"small", TileChoice::small, 70, 67, 150}, {"few", TileChoice::few, 11, 133, 300}}) {
     for (const Form formA : kForms)
       for (const Form formB : kForms) {
-        product<T>(s.name, s.tile, 1, 1, s.M, s.N, s.K, formA, formB);
-        product<T>(s.name, s.tile, 1, 1, 65, 257, 1, formA, formB);   // rows behind the only one are not even addressed askew
+        product<T>(s.name, s.tile, 1, 1, s.M, s.N, s.K, formA, formB, tf32);
+        product<T>(s.name, s.tile, 1, 1, 65, 257, 1, formA, formB, tf32);   // rows behind the only one are not even addressed askew
       }
-    product<T>(s.name, s.tile, 3, 1, s.M, s.N, s.K, Form::depth, Form::lines);
-    product<T>(s.name, s.tile, 2, 1, s.M, s.N, s.K, Form::lines, Form::lines);
-    product<T>(s.name, s.tile, 32, 1, 9, 5, 40, Form::depth, Form::depth);   // parts of nothing
-    product<T>(s.name, s.tile, 1, 3, 20, 24, 24, Form::depth, Form::depth);
-    product<T>(s.name, s.tile, 1, 3, 17, 9, 7, Form::lines, Form::misaligned);
-    for (const int64_t K : {0, 1, 16, 31, 32, 33, 64, 65}) product<T>(s.name, s.tile, 1, 1, 16, 8, K, Form::depth, Form::depth);
+    product<T>(s.name, s.tile, 3, 1, s.M, s.N, s.K, Form::depth, Form::lines, tf32);
+    product<T>(s.name, s.tile, 2, 1, s.M, s.N, s.K, Form::lines, Form::lines, tf32);
+    product<T>(s.name, s.tile, 32, 1, 9, 5, 40, Form::depth, Form::depth, tf32);   // parts of nothing
+    product<T>(s.name, s.tile, 1, 3, 20, 24, 24, Form::depth, Form::depth, tf32);
+    product<T>(s.name, s.tile, 1, 3, 17, 9, 7, Form::lines, Form::misaligned, tf32);
+    for (const int64_t K : {0, 1, 16, 31, 32, 33, 64, 65}) product<T>(s.name, s.tile, 1, 1, 16, 8, K, Form::depth, Form::depth, tf32);
   }
-  product<T>("small", TileChoice::small, 1, 1, 64 * 10 + 1, 64 + 1, 8, Form::depth, Form::depth);   // more than a group of tiles down
+  product<T>("small", TileChoice::small, 1, 1, 64 * 10 + 1, 64 + 1, 8, Form::depth, Form::depth, tf32);   // more than a group of tiles down
+}
+
+// What tensor cores make of float32: operands rounded to 10 bits of fraction, ties away from zero, and nothing else lost. A row of each kind of operand.
+void tf32Rounding() {
+  const auto rounded = [](double v) {
+    const auto f = static_cast<float>(v);
+    uint32_t bits;
+    std::memcpy(&bits, &f, 4);
+    bits = (bits + 0x1000u) & ~0x1FFFu;   // half of the last bit that stays is added to the magnitude
+    float r;
+    std::memcpy(&r, &bits, 4);
+    return static_cast<double>(r);
+  };
+  expect(rounded(1 + 0x1p-11) == 1 + 0x1p-10 && rounded(-1 - 0x1p-11) == -1 - 0x1p-10 && rounded(1 + 0x1.8p-12) == 1, "the test's own rounding");
+  constexpr int64_t M = 70, N = 66, K = 40;
+  for (const TileChoice tile : {TileChoice::large, TileChoice::small})
+    for (const Form formA : kForms)
+      for (const Form formB : kForms) {
+        Tensor a = operand(DType::f32, 1, M, K, formA, false), b = operand(DType::f32, 1, N, K, formB, true), c(DType::f32, {1, M, N});
+        a.fill([](int64_t i) { return i % 5 == 0 ? (i % 2 ? 1 : -1) * (1 + 0x1p-11 + static_cast<double>(i % 64) * 0x1p-10) : std::sin(static_cast<double>(i)); });   // ties, and others
+        b.fill([](int64_t i) { return std::cos(static_cast<double>(7 * i)); });
+        std::vector<double> A = a.values(), B = b.values(), expected(M * N), exact(M * N);
+        for (int64_t i = 0; i < M; i++)
+          for (int64_t k = 0; k < K; k++)
+            for (int64_t j = 0; j < N; j++) {
+              const auto x = A[static_cast<size_t>(i * K + k)], y = B[static_cast<size_t>(k * N + j)];
+              expected[static_cast<size_t>(i * N + j)] += rounded(x) * rounded(y);
+              exact[static_cast<size_t>(i * N + j)] += x * y;
+            }
+        Problem p = problemOf(plain(a, b, c, false));
+        p.tf32 = true;
+        multiply<float>(p, {tile, 1}, nullptr, nullptr);
+        close("tf32 rounding, " + std::string(kFormNames[static_cast<int>(formA)]) + " " + kFormNames[static_cast<int>(formB)], c, expected, 1e-6, 1e-5);
+        double most = 0;
+        for (size_t i = 0; i < exact.size(); i++) most = std::fmax(most, std::fabs(c.get(static_cast<int64_t>(i)) - exact[i]));
+        expect(most > 1e-4, "tf32 is asked for, and float32 came: %g", most);
+        p.tf32 = false;
+        multiply<float>(p, {tile, 1}, nullptr, nullptr);
+        close("float32 where tf32 is not asked for", c, exact, 1e-6, 1e-5);
+      }
 }
 
 void plans() {
@@ -103,13 +144,14 @@ void plans() {
 }
 
 // The pipeline with one mistake each.
-struct NoBarrier {
+struct NoBarrier : Ring<SmallTile::kStages> {
   static void turn() { cpAsyncWait<SmallTile::kStages - 2>(); }
-  static int64_t stepsOf(int64_t first, int64_t last) { return last - first; }
 };
-struct WaitTooEarly {
+struct WaitTooEarly : Ring<SmallTile::kStages> {
   static void turn() { cpAsyncWait<SmallTile::kStages - 1>(), barrier(); }
-  static int64_t stepsOf(int64_t first, int64_t last) { return last - first; }
+};
+struct WrongLane : Ring<SmallTile::kStages> {   // two rows of each matrix are exchanged
+  static int laneOfFragment() { return static_cast<int>(lane()) ^ (lane() % 8 < 2 ? 1 : 0); }
 };
 struct StepTooFew : Ring<SmallTile::kStages> {
   static int64_t stepsOf(int64_t first, int64_t last) { return last - first - 1; }
@@ -134,6 +176,7 @@ void defects() {
   expect(rightInEveryOrder<Ring<SmallTile::kStages>>(), "the product without a defect is wrong");
   expect(!rightInEveryOrder<NoBarrier>(), "a missing barrier between copies and fragments was not noticed");
   expect(!rightInEveryOrder<WaitTooEarly>(), "a wait that is satisfied too early was not noticed");
+  expect(!rightInEveryOrder<WrongLane>(), "a fragment of wrong lanes was not noticed");
   expect(!rightInEveryOrder<StepTooFew>(), "a step of depth too few was not noticed");
 }
 
@@ -141,6 +184,8 @@ void defects() {
 
 int main() {
   products<float>();
+  products<float>(true);
+  tf32Rounding();
   products<bf16>();
   products<f16>();
   plans();
