@@ -191,6 +191,79 @@ def beams(width=512, heads=8, vocabulary=10000, length=32, steps=32, beam=4):
     return run
 
 
+def few_rows(rows):
+    layer = [(1536, 512), (512, 512), (512, 512), (512, 512), (2048, 512), (512, 2048)]
+    weights = [torch.randn(n, k) for n, k in layer * 6 + [(10000, 512)]]
+    inputs = {k: torch.randn(rows, k) for k in (512, 2048)}
+
+    def run():
+        with torch.inference_mode():
+            for w in weights:
+                F.linear(inputs[w.shape[1]], w)
+
+    return run
+
+
+class Encoder(nn.Module):
+    """BERT-base without its pooler; torch.nn.TransformerEncoder has a fast path for inference."""
+
+    def __init__(self, vocabulary=30522, width=768):
+        super().__init__()
+        self.words, self.positions, self.texts = nn.Embedding(vocabulary, width), nn.Embedding(512, width), nn.Embedding(2, width)
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(width, 12, 4 * width, 0.0, "gelu", batch_first=True), 12)
+
+    def forward(self, ids):
+        return self.layers(self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]] + self.texts.weight[0]))
+
+
+def encoded(batch):
+    model, ids = Encoder().eval(), torch.randint(0, 30522, (batch, 128))
+
+    def run():
+        with torch.inference_mode():
+            model(ids)
+
+    return run
+
+
+def decoded(prompt=64, steps=64, vocabulary=50257):
+    """GPT-2 with keys and values in memory that is there from the beginning."""
+    model, start = LanguageModel(vocabulary, 1024, 12, 12, 768).eval(), torch.randint(0, vocabulary, (1, prompt))
+
+    def step(ids, position, caches):
+        T = ids.shape[1]
+        x = model.wte(ids) + model.wpe.weight[position : position + T]
+        for block, (keys, values) in zip(model.blocks, caches):
+            q, k, v = (t.view(1, T, 12, 64).transpose(1, 2) for t in block.c_attn(block.ln_1(x)).split(768, 2))
+            keys[:, :, position : position + T], values[:, :, position : position + T] = k, v
+            seen = position + T
+            y = F.scaled_dot_product_attention(q, keys[:, :, :seen], values[:, :, :seen], is_causal=T > 1)
+            x = x + block.c_proj(y.transpose(1, 2).reshape(1, T, 768))
+            x = x + block.c_out(F.gelu(block.c_fc(block.ln_2(x)), approximate="tanh"))
+        return F.linear(model.ln_f(x[:, -1:]), model.wte.weight)[:, 0].argmax(-1, keepdim=True)
+
+    @torch.inference_mode()
+    def run():
+        caches = [(torch.zeros(1, 12, prompt + steps, 64), torch.zeros(1, 12, prompt + steps, 64)) for _ in model.blocks]
+        ids = step(start, 0, caches)
+        for position in range(prompt, prompt + steps - 1):
+            ids = step(ids, position, caches)
+
+    return run
+
+
+def calls():
+    a, b = torch.randn(4), torch.randn(4)
+
+    def run():
+        with torch.inference_mode():
+            for _ in range(10000):
+                torch.add(a, b)
+
+    return run
+
+
 def work(name):
     low = name.endswith("-bfloat16")
     kind, _, rest = name.removesuffix("-bfloat16").partition("-")
@@ -202,6 +275,8 @@ def work(name):
     if kind == "stream":
         what, dtype = rest.split("-")
         return stream(what, getattr(torch, dtype))
+    if kind in ("rows", "encode", "decode", "calls"):
+        return few_rows(int(rest)) if kind == "rows" else encoded(int(rest.split("-")[1])) if kind == "encode" else decoded() if kind == "decode" else calls()
     return train(rest, low) if kind == "train" else beams()
 
 

@@ -11,7 +11,7 @@ import { add } from '../ops/add.js'
 import { attention, type AttentionOptions } from '../ops/attention.js'
 import type { Activation } from '../ops/codes.js'
 import { linear } from '../ops/linear.js'
-import { reshape, split, transpose } from '../ops/view.js'
+import { reshape, splitHeads, transpose } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type ActivatedLinear, activatedLinear } from './activations.js'
@@ -88,7 +88,7 @@ class CausalSelfAttention extends Module {
 
   forward(x: Tensor /* B T C */, cache?: KeyValueCache, mask: PaddingMask = {}): Tensor {
     const [B, T, C] = x.shape as [number, number, number]
-    const [q, k, v] = split(this.c_attn.forward(x), C, -1).map(part => reshape(part, [B, T, this.c.n_head, C / this.c.n_head])) as [Tensor, Tensor, Tensor]
+    const [q, k, v] = splitHeads(this.c_attn.forward(x), 3, this.c.n_head) as [Tensor, Tensor, Tensor]
     const { keys, values } = cache ? cache.append(k, v) : { keys: k, values: v }
     const y = attention(q, keys, values, { ...mask, causal: true, scale: this.scale, dropout: this.training ? this.c.attn_pdrop : 0 })   // B T H D
     return this.c_proj.forward(reshape(y, [B, T, C]))

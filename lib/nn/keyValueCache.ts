@@ -45,6 +45,8 @@ interface PositionStore {
 export class KeyValueCache {
   private readonly keys: PositionStore
   private readonly values: PositionStore
+  /** What `all` gave last, until the cache changes: keys and values of an encoder are asked for at every token. */
+  private seen: { keys: Tensor, values: Tensor } | undefined
 
   constructor(readonly options: CacheOptions = {}) {
     this.keys = storeOf(options)
@@ -63,6 +65,7 @@ export class KeyValueCache {
    * @param k `[B, T, G, D]` @param v `[B, T, G, D]` @returns `[B, S, G, D]`, the new ones last @throws ShapeError for another batch, or more than a static cache holds
    */
   append(k: Tensor, v: Tensor): { keys: Tensor, values: Tensor } {
+    this.changed()
     return noGrad(() => ({ keys: this.keys.append(k), values: this.values.append(v) }))
   }
 
@@ -74,7 +77,10 @@ export class KeyValueCache {
   }
 
   /** All positions. @throws ShapeError if the cache is empty */
-  all(): { keys: Tensor, values: Tensor } { return noGrad(() => ({ keys: this.keys.view(), values: this.values.view() })) }
+  all(): { keys: Tensor, values: Tensor } {
+    if (this.options.kind === 'quantized') return noGrad(() => ({ keys: this.keys.view(), values: this.values.view() }))   // made anew, not held
+    return this.seen ??= noGrad(() => ({ keys: this.keys.view().keep(), values: this.values.view().keep() }))
+  }
 
   /** Row i becomes what row `rows[i]` was; the number of rows may change. @param rows int32 `[B']` */
   reorder(rows: Tensor): void { this.each(store => { store.reorder(rows) }) }
@@ -87,6 +93,8 @@ export class KeyValueCache {
 
   /** Takes the rows of another cache of the same kind behind its own; what is shorter is preceded by zeros. The other is empty then. */
   join(other: KeyValueCache): void {
+    this.changed()
+    other.changed()
     noGrad(() => {
       this.keys.join(other.keys)
       this.values.join(other.values)
@@ -95,7 +103,14 @@ export class KeyValueCache {
 
   dispose(): void { this.each(store => { store.dispose() }) }
 
+  private changed(): void {
+    this.seen?.keys.dispose()
+    this.seen?.values.dispose()
+    this.seen = undefined
+  }
+
   private each(work: (store: PositionStore) => void): void {
+    this.changed()
     noGrad(() => {
       work(this.keys)
       work(this.values)

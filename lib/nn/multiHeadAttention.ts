@@ -1,7 +1,8 @@
 import { ConfigError } from '../errors.js'
 import { attention, type AttentionOptions } from '../ops/attention.js'
 import { linear } from '../ops/linear.js'
-import { reshape, split } from '../ops/view.js'
+import { isRecorded } from '../ops/recording.js'
+import { reshape, slice, split, splitHeads } from '../ops/view.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { KeyValueCache } from './keyValueCache.js'
 import { Linear } from './layers.js'
@@ -35,21 +36,21 @@ export class MultiHeadAttention extends Module {
    * @param cache keys and values of earlier positions; those of `x` are added to it
    */
   forward(x: Tensor, mask: AttentionMask = {}, cache?: KeyValueCache): Tensor {
-    const [q, k, v] = split(linear(x, this.in_proj_weight, this.in_proj_bias), this.width, -1).map(part => this.toHeads(part)) as [Tensor, Tensor, Tensor]
+    const [q, k, v] = splitHeads(linear(x, this.in_proj_weight, this.in_proj_bias), 3, this.heads) as [Tensor, Tensor, Tensor]
     const seen = cache ? cache.append(k, v) : { keys: k, values: v }
     return this.attend(q, seen.keys, seen.values, mask)
   }
 
   /** Attention over another sequence. @param x `[B, T, C]` @param keys `[B, S, H, D]` from `project` */
   cross(x: Tensor, { keys, values }: { keys: Tensor, values: Tensor }, mask: AttentionMask = {}): Tensor {
-    const [weight] = this.cut(this.in_proj_weight), bias = this.in_proj_bias && this.cut(this.in_proj_bias)[0]
-    return this.attend(this.toHeads(linear(x, weight!, bias)), keys, values, mask)
+    const [weight, bias] = this.queryPart()
+    return this.attend(splitHeads(linear(x, weight, bias), 1, this.heads)[0]!, keys, values, mask)
   }
 
   /** Keys and values of a memory `[B, S, C]`, as heads `[B, S, H, D]`. */
   project(memory: Tensor): { keys: Tensor, values: Tensor } {
     const [, weight] = this.cut(this.in_proj_weight), bias = this.in_proj_bias && this.cut(this.in_proj_bias)[1]
-    const [keys, values] = split(linear(memory, weight!, bias), this.width, -1).map(part => this.toHeads(part)) as [Tensor, Tensor]
+    const [keys, values] = splitHeads(linear(memory, weight!, bias), 2, this.heads) as [Tensor, Tensor]
     return { keys, values }
   }
 
@@ -58,6 +59,12 @@ export class MultiHeadAttention extends Module {
     return this.out_proj.forward(reshape(y, [...y.shape.slice(0, 2), this.width]))
   }
 
+  /** Where gradients flow, those of all parts are written into one buffer; else the part for queries alone will do. */
+  private queryPart(): [weight: Tensor, bias: Tensor | undefined] {
+    const { in_proj_weight: weight, in_proj_bias: bias, width } = this
+    if (isRecorded(weight, bias)) return [this.cut(weight)[0]!, bias && this.cut(bias)[0]]
+    return [slice(weight, 0, 0, width), bias && slice(bias, 0, 0, width)]
+  }
+
   private cut(p: Parameter): Tensor[] { return split(p, [this.width, 2 * this.width], 0) }
-  private toHeads(x: Tensor): Tensor { return reshape(x, [x.shape[0]!, x.shape[1]!, this.heads, this.width / this.heads]) }
 }

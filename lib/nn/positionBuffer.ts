@@ -142,9 +142,9 @@ export class PositionBuffer {
   }
 
   private write(to: Tensor, from: Tensor, row: number, position: number): void {
-    const rows = slice(to, 0, row, row + from.shape[0]!), place = slice(rows, 1, position, position + from.shape[1]!)
+    const all = from.shape[0] === to.shape[0], rows = all ? to : slice(to, 0, row, row + from.shape[0]!), place = slice(rows, 1, position, position + from.shape[1]!)
     native.copy(from.handle, place.handle)
     place.dispose()
-    rows.dispose()
+    if (!all) rows.dispose()
   }
 }

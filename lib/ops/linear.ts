@@ -50,7 +50,9 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
   const [N, K] = weight.shape as [number, number]
   if (weight.rank !== 2 || x.rank < 1 || x.shape.at(-1) !== K)
     throw new ShapeError(`linear: x is [${x.shape.join(', ')}] and the weight [${weight.shape.join(', ')}], expected [out, in] with in = the last dimension of x. Was the layer built for another width?`)
-  const operands = computeDtype(x), M = sizeOf(x.shape.slice(0, -1))
+  const operands = computeDtype(x)
+  if (!isRecorded(x, weight, bias) && x.dtype === operands && x.isContiguous) return withoutTape(x, weight, bias, activation, dtype ?? operands)
+  const M = sizeOf(x.shape.slice(0, -1))
   const converted = cast(x, operands), input = x.rank === 2 ? converted : reshape(converted, [M, K])
   const { handle: w, made } = inDtype(weight, operands)
   const y = empty([M, N], dtype ?? operands, x.device)
@@ -86,6 +88,21 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, { activation = 
   const shaped = reshape(y, [...x.shape.slice(0, -1), N])
   y.dispose()
   return shaped
+}
+
+/** Rows stay in their shape: no view is made of them, before or behind. */
+function withoutTape(x: Tensor, weight: Tensor, bias: Tensor | undefined, activation: Activation, dtype: DType): Tensor {
+  const [N, K] = weight.shape as [number, number], { handle, made } = inDtype(weight, x.dtype)
+  const matrix = x.rank === 1 ? reshape(x, [1, K]) : x, y = empty([...matrix.shape.slice(0, -1), N], dtype, x.device)
+  withTranspose(handle, [N, K], made ? [K, 1] : weight.strides, wt => {
+    native.matmul(matrix.handle, wt, y.raw, bias?.handle ?? 0, 0, 0, 0, activations[activation], 1, usesTf32())
+  })
+  made?.dispose()
+  if (matrix === x) return y
+  matrix.dispose()
+  const vector = reshape(y, [N])
+  y.dispose()
+  return vector
 }
 
 /** @internal The gradient of a bias alone, where the weight is frozen. */

@@ -139,6 +139,18 @@ export function split(x: Tensor, sizes: number | readonly number[], dim = -1): T
   return parts.map((p, part) => viewOf(x, p.shape, strides, sizeOf(p.shape) === 0 ? 0 : p.offset - base, whole ? { parts, part } : {}))
 }
 
+/**
+ * @internal Cuts the last dimension into `parts` of equal size, each as heads: `[B, T, parts * H * D]` to parts of `[B, T, H, D]`. As `split` and `reshape`, with one
+ * view for each part.
+ */
+export function splitHeads(x: Tensor, parts: number, heads: number): Tensor[] {
+  const [B, T, C] = x.shape as [number, number, number], width = C / parts, D = width / heads
+  const strides = [x.strides[0]!, x.strides[1]!, D * x.strides[2]!, x.strides[2]!], base = x.geometry?.offset ?? 0
+  const list = Array.from({ length: parts }, (_, i) => ({ offset: base + i * width * x.strides[2]!, shape: [B, T, heads, D], strides }))
+  const whole = x.size === (x.geometry?.root ?? x).size && parts > 1
+  return list.map((p, part) => viewOf(x, p.shape, strides, x.size === 0 ? 0 : p.offset - base, whole ? { parts: list, part } : {}))
+}
+
 /** A new dimension of size 1 at `dim`. */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
   const d = dim < 0 ? dim + x.rank + 1 : dim

@@ -10,6 +10,7 @@ export interface Native {
   view(of: Handle, offset: number, rank: number, ...sizesThenStrides: number[]): Handle
   share(of: Handle): Handle
   destroy(handle: Handle): void
+  destroyMany(handles: Float64Array, count: number): void
   version(handle: Handle): number
   /** 0: no common element, 1: the same view, 2: anything else. */
   overlap(a: Handle, b: Handle): number

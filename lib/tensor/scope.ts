@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Device } from './device.js'
 import type { DType } from './dtype.js'
+import { native } from './native.js'
 import type { Tensor } from './tensor.js'
 
 // What surrounds the running code: the scope that owns new tensors, whether a tape is kept, the precision of matrix
@@ -43,18 +44,34 @@ let isTensor: (value: object) => value is Tensor = (value): value is Tensor => {
 /** @internal The class registers itself: scopes lie below it. */
 export function registerTensorClass(test: (value: object) => value is Tensor): void { isTensor = test }
 
+// Handles that go back together: one native call for all tensors of a scope.
+let gone = new Float64Array(256)
+
 function close(inner: Context, outer: Context, result: unknown): void {
   const kept = new Set<Tensor>()
-  tensorsIn(result, kept, isTensor, new Set())
+  if (isTensor(result as object)) kept.add(result as Tensor)
+  else tensorsIn(result, kept, isTensor, new Set())
+  let count = 0
   for (const tensor of inner.tensors!) {
     if (tensor.owned || tensor.disposed) continue
     if (kept.has(tensor)) {
       if (outer.tensors) outer.tensors.push(tensor)
       else tensor.guard()
+    } else if (tensor.isPlain) {
+      if (count === gone.length) gone = doubled(gone)
+      tensor.disposed = true
+      gone[count++] = tensor.raw
     } else {
       tensor.dispose()
     }
   }
+  if (count > 0) native.destroyMany(gone, count)
+}
+
+function doubled(list: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const longer = new Float64Array(2 * list.length)
+  longer.set(list)
+  return longer
 }
 
 /**

@@ -121,6 +121,9 @@ export class Tensor {
 
   [Symbol.dispose](): void { this.dispose() }
 
+  /** @internal Nothing but its handle goes when it is disposed of. */
+  get isPlain(): boolean { return this.grad === undefined && this.node === undefined && this.holds === 0 }
+
   /** @internal A node saved it: its memory stays until the node lets go. */
   hold(): void { this.holds++ }
   /** @internal */

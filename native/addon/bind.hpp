@@ -29,6 +29,9 @@ template <> struct Kind<bool> { static constexpr const char* name = "boolean"; }
 template <class Op> concept SkipsWhenFaulty = requires { Op::skipsWhenFaulty; };
 template <class Op> concept MayAlias = requires { Op::mayAlias; };
 
+// An op that accepts arguments in several forms brings them to one before they are checked.
+template <class Op> concept Settles = requires(Op& op) { op.settle(); };
+
 // What an op knows of its work: operations where it is bound by them, bytes where its arguments say more than it touches.
 template <class Op> concept CountsFlop = requires(const Op& op) { op.flop(); };
 template <class Op> concept CountsBytes = requires(const Op& op) { op.bytes(); };
@@ -183,6 +186,7 @@ template <class Op> napi_value call(napi_env env, napi_callback_info info) {
     task->uses.reserve(count);
     Reader<Op> reader(env, environment, *task, values);
     std::apply([&](const auto&... f) { (reader.field(f), ...); }, fields);
+    if constexpr (Settles<Op>) task->args.settle();
     task->args.check(Check(Op::name));
     checkAliasing<Op>(task->uses);
     if (writesNothing(task->uses)) return nullptr;

@@ -220,6 +220,20 @@ napi_value view(Arguments& a) {
 
 napi_value share(Arguments& a) { return toJs(a.env, a.environment.session.share(a.handle(0))); }
 napi_value destroy(Arguments& a) { a.environment.session.destroy(a.handle(0)); return nullptr; }
+// destroyMany(handles, count): the first `count` of a Float64Array
+napi_value destroyMany(Arguments& a) {
+  bool typed = false;
+  napi_is_typedarray(a.env, a.at(0), &typed);
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  if (typed) napi_get_typedarray_info(a.env, a.at(0), &type, &length, &data, nullptr, nullptr);
+  const int64_t count = a.integerAt(1, "count");
+  if (type != napi_float64_array || count < 0 || static_cast<size_t>(count) > length)
+    throw OpError{"ERR_CONFIG", "destroyMany: expected a Float64Array of at least " + std::to_string(count) + " handles"};
+  for (int64_t i = 0; i < count; i++) a.environment.session.destroy(static_cast<const double*>(data)[i]);
+  return nullptr;
+}
 napi_value version(Arguments& a) { return toJs(a.env, a.environment.session.at(a.handle(0), "version", "x").storage->version); }
 
 // overlap(a, b) -> 0 disjoint, 1 the same elements in the same order, 2 anything else
@@ -416,7 +430,7 @@ napi_value describeOps(napi_env env, napi_callback_info) {
 struct Method { const char* name; napi_callback callback; };
 
 const Method kMethods[] = {
-    {"alloc", wrapped<alloc>}, {"view", wrapped<view>}, {"share", wrapped<share>}, {"destroy", wrapped<destroy>},
+    {"alloc", wrapped<alloc>}, {"view", wrapped<view>}, {"share", wrapped<share>}, {"destroy", wrapped<destroy>}, {"destroyMany", wrapped<destroyMany>},
     {"version", wrapped<version>}, {"overlap", wrapped<overlapOf>}, {"write", wrapped<write>}, {"transfer", wrapped<transfer>}, {"read", wrapped<read>}, {"readSync", wrapped<readSync>},
     {"fence", wrapped<fence>}, {"synchronize", wrapped<synchronize>}, {"reset", wrapped<reset>}, {"memory", wrapped<memory>}, {"resetPeak", wrapped<resetPeak>},
     {"trim", wrapped<trim>}, {"describeDevice", wrapped<describeDevice>}, {"threads", wrapped<threads>},

@@ -2,6 +2,7 @@
 
 #include "cpu/gemm/blocked.hpp"
 #include "cpu/gemm/dots.hpp"
+#include "cpu/gemm/weighted_rows.hpp"
 #include "cpu/kernel.hpp"
 
 namespace warpweft::cpu::WW_ISA {
@@ -16,6 +17,7 @@ int64_t bytesFor(const Product& p, const Plan& q) { return q.tiles && p.type != 
 void product(const Product& p, const Plan& q, char* memory, const Workers& workers) {
   dispatchFloat(p.type, [&]<class T>() {
     if (q.dots) return dots<T>(p, memory, workers);
+    if (q.weighted) return weightedRows<T>(p, memory, workers);
 #if defined(WW_TILES)
     if (q.tiles) {
       if (ordinary<T>(p.a, p.M, p.K, workers) && ordinary<T>(p.b, p.N, p.K, workers)) return Blocked<TileElement<T>, TileElement<T>, T>::run(p, q, memory, workers);
@@ -64,7 +66,9 @@ void run(const Matmul& op, Context& c) {
     });
     return;
   }
-  const Workers all{c, p.M * p.N * p.K < 2 * kTaskProducts ? 0 : -1};
+  // Few rows are bound by reading b, others by arithmetic.
+  const bool alone = q.dots || q.weighted ? bytesOfB(p) * p.M < kWakeBytes : p.M * p.N * p.K < 2 * kTaskProducts;
+  const Workers all{c, alone ? 0 : -1};
   for (int64_t i = 0; i < batch.count; i++) product(batch[i], q, static_cast<char*>(c.workspace()), all);
 }
 

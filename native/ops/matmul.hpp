@@ -14,7 +14,7 @@ inline constexpr int64_t kActivations = 5;
 struct Matmul {
   static constexpr auto name = "matmul";
   In a;                // [.., M, K]  floating
-  In b;                // [.., K, N]  dtype of a
+  In b;                // [.., K, N]  dtype of a; or [K, N], the same for all of the batch
   Grad c;              // [.., M, N]  dtype of a, or float32
   In bias;             // [N]         float32
   Out preactivation;   // [.., M, N]  dtype of c
@@ -28,6 +28,16 @@ struct Matmul {
     return warpweft::fields(arg("a", &Matmul::a), arg("b", &Matmul::b), arg("c", &Matmul::c), optional("bias", &Matmul::bias),
                             optional("preactivation", &Matmul::preactivation), optional("derivative", &Matmul::derivative), optional("rowSum", &Matmul::rowSum),
                             arg("activation", &Matmul::activation), arg("alpha", &Matmul::alpha), arg("tf32", &Matmul::tf32));
+  }
+  // A matrix b is repeated over the batch.
+  void settle() {
+    if (b.rank != 2 || a.rank <= 2) return;
+    const int added = a.rank - 2;
+    for (int d = a.rank - 1; d >= 0; d--) {
+      b.sizes[d] = d < added ? a.sizes[d] : b.sizes[d - added];
+      b.strides[d] = d < added ? 0 : b.strides[d - added];
+    }
+    b.rank = a.rank;
   }
   double flop() const { return 2.0 * static_cast<double>(c.numel()) * static_cast<double>(a.size(-1)); }
   void check(const Check& check) const {

@@ -6,9 +6,9 @@ import { memory } from '#lib/tensor/device.js'
 import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
 import type { Activation } from '#lib/ops/codes.js'
-import { cast } from '#lib/ops/copy.js'
+import { cast, contiguous } from '#lib/ops/copy.js'
 import { linear } from '#lib/ops/linear.js'
-import { transpose } from '#lib/ops/view.js'
+import { reshape, slice, transpose } from '#lib/ops/view.js'
 import { normal, opCases, type Array64, type OpCase } from './opCases.js'
 
 /** erfc for the reference: 1 - erf by its series, or the continued fraction of the tail. */
@@ -86,6 +86,17 @@ opCases('linear', [
     },
     ulps: 6,
   },
+  // Few rows, in each layout of the weight, with odd tails in depth and width; large enough for several threads.
+  ...[1, 4, 7, 16].flatMap((M): OpCase[] => [{ ...plain([M, 100], 91, 'gelu'), ulps: 14 }, { ...plain([M, 300], 180), large: true, ulps: 22 }, {
+    name: `[${M}, 300] to 180 with a weight [in, out]`,
+    inputs: { x: normal([M, 300], { seed: 1 }), weight: normal([300, 180], { seed: 4, std: 300 ** -0.5 }), bias: bias(180) },
+    run: ({ x, weight, bias }) => linear(x!, transpose(weight!), bias),
+    reference: ({ x, weight, bias }) => {
+      const turned = Float64Array.from({ length: 300 * 180 }, (_, i) => weight!.data[(i % 300) * 180 + Math.floor(i / 300)]!)
+      return reference(x!, { shape: [180, 300], data: turned }, bias)
+    },
+    large: true, ulps: 22,
+  }]),
   {
     name: 'a tensor as its own weight',
     inputs: { x: normal([9, 9], { seed: 5, std: 0.5 }) },
@@ -97,6 +108,20 @@ opCases('linear', [
 const random = (shape: number[], seed: number, requiresGrad = true): Tensor => tensor(Float32Array.from(normal(shape, { seed }).data), shape, { requiresGrad })
 
 describe('linear', () => {
+  test('gives without a tape the bits that it gives with one, in every rank and for inputs with gaps', () => {
+    scope(() => {
+      const weight = random([24, 40], 2), b = random([24], 3), whole = random([2, 3, 5, 80], 4, false)
+      const gaps = slice(whole, -1, 20, 60)
+      for (const x of [reshape(contiguous(gaps), [30, 40]), contiguous(gaps), gaps, slice(gaps, 2, 1, 2), reshape(slice(reshape(contiguous(gaps), [30, 40]), 0, 0, 1), [40])]) {
+        const recorded = linear(x, weight, b, { activation: 'gelu' }), plain = noGrad(() => linear(x, weight, b, { activation: 'gelu' }))
+        expect(recorded.requiresGrad).toBe(true)
+        expect(plain.requiresGrad).toBe(false)
+        expect(plain.shape).toEqual([...x.shape.slice(0, -1), 24])
+        expect(plain.dataSync()).toEqual(recorded.dataSync())
+      }
+    })
+  })
+
   test('under autocast computes in half precision and gives the float32 weight a float32 gradient', () => {
     scope(() => {
       const x = random([7, 40], 1), weight = random([24, 40], 2), b = random([24], 3)

@@ -1,13 +1,12 @@
 #pragma once
 // How a product is cut into pieces. Everything that decides the order of additions follows from sizes, strides and the instruction set, nothing from threads.
+#include "cpu/gemm/few_rows.hpp"
 #include "cpu/gemm/panels.hpp"
 #include "cpu/gemm/tile.hpp"
 #include "cpu/gemm/tiles.hpp"
 
 namespace warpweft::cpu::WW_ISA::gemm {
 
-// Up to here a product is bound by reading b once.
-inline constexpr int64_t kFewRows = 16;
 // Up to here reading rows of a float32 b where they lie costs less than packing them.
 inline constexpr int64_t kDirectRows = 48;
 
@@ -26,7 +25,7 @@ inline constexpr int64_t kTileRun = 768, kTilePieceBytes = 8 << 20, kPackedTiles
 inline constexpr int64_t kDepthOfTile = 32;
 
 struct Plan {
-  bool dots;             // dots.hpp, else panels
+  bool dots, weighted;   // dots.hpp, weighted_rows.hpp, else panels
   bool tiles, pairs, direct;   // elements are of matrix tiles, or pairs of bfloat16; b is read where it lies
   int64_t height;        // lines of a panel of a
   int64_t piece;         // depth that is packed at a time
@@ -38,8 +37,6 @@ struct Plan {
 
   WW_INLINE int64_t bytes() const { return aBytes + bBytes + sumsBytes; }
 };
-
-WW_INLINE int64_t roundUp(int64_t x, int64_t multiple) { return ceilDiv(x, multiple) * multiple; }
 
 // The panel height that costs least for M rows, an empty row being as dear as a full one and a step of depth three quarters of a row.
 static int64_t heightFor(int64_t M, int64_t most) {
@@ -76,7 +73,8 @@ static Plan planOf(const Product& p, bool withTiles = true) {
   const bool half = p.type != DType::f32, sumsOfB = p.sums && p.exchanged;
   q.splits = 1;
   q.dots = p.M <= kFewRows && p.b.depth == 1 && p.b.line != 1 && !p.sums;
-  if (q.dots) {
+  q.weighted = p.M <= kFewRows && p.b.line == 1 && !p.sums;
+  if (q.dots || q.weighted) {
     q.aBytes = roundUp(p.M * p.K * 4, 64);
     return q;
   }
