@@ -3,6 +3,7 @@
 
 #include "cpu/attention/dropout.hpp"
 #include "cpu/attention/few_queries.hpp"
+#include "cpu/attention/forward_tiles.hpp"
 
 namespace warpweft::cpu::WW_ISA {
 namespace {
@@ -95,6 +96,48 @@ template <class T> void forwardBlock(const Attention& a, const Sequence& sequenc
   for (int64_t i = 0; i < queries; i++) writeResult(y[i], s.result + i * kPanel, Scratch::kPanelFloats, dim, s.online.sum[i], dropout.scale);
   writeLse(a, sequence, head, query, queries, s.online.largest, s.online.sum);
 }
+
+#if defined(WW_TILES)
+// All queries of the blocks [firstBlock, lastBlock) of the query heads that share a key/value head.
+template <class T>
+void forwardHeadTiles(const Attention& a, const Sequence& sequence, int64_t group, int64_t firstBlock, int64_t lastBlock, TileScratch& s, void* plainMemory) {
+  const int64_t dim = a.q.sizes[3], rep = a.q.sizes[2] / a.k.sizes[2], firstQuery = firstBlock * kTile, lastQuery = minimum(lastBlock * kTile, sequence.queries) - 1;
+  if (firstQuery > lastQuery) return;
+  const Band band = maskOf(a, sequence, group * rep).band;
+  const int64_t from = band.low(firstQuery) / kTile * kTile, to = maximum(from, band.high(lastQuery));
+  const bool ordinary = packKeysAndValues<T>(a, sequence, group, paddingOf(a, sequence), from, to, s);
+  for (int64_t head = group * rep; head < (group + 1) * rep; head++) {
+    const Mask mask = maskOf(a, sequence, head);
+    const Dropout dropout = dropoutOf(a, sequence, head);
+    for (int64_t query = firstQuery; query <= lastQuery; query += kTile) {
+      if (!ordinary || !forwardTiles<T>(a, sequence, mask, dropout, head, query, from, to, s)) {
+        forwardBlock<T>(a, sequence, head, query, Scratch::in(plainMemory, dim));
+        continue;
+      }
+      const int64_t queries = minimum(kTile, sequence.queries - query);
+      writeColumns(rowsOf<T>(a.y, sequence.batch, sequence.firstQuery + query, head), s.result, queries, dim, false,
+                   [&](int64_t i) { return s.online.sum[i] == 0.f ? 0.f : dropout.scale / s.online.sum[i]; });
+      writeLse(a, sequence, head, query, queries, s.online.largest, s.online.sum);
+    }
+  }
+}
+
+// Units are heads of keys and values, in parts where there are few of them. Results do not depend on the cut, so that threads may decide it.
+template <class T> void runTiles(const Attention& a, const Sequences& sequences, Context& c) {
+  const int64_t dim = a.q.sizes[3], groups = a.k.sizes[2], units = sequences.count * groups, blocks = ceilDiv(sequences.queries, kTile);
+  const int64_t parts = minimum(blocks, ceilDiv(4 * c.threads(), maximum(1, units))), plain = (static_cast<int64_t>(Scratch::bytes(dim)) + 63) / 64 * 64;
+  const size_t bytes = TileScratch::bytes(dim, sequences.keys, kTerms<T>);
+  const int64_t work = minimum(sequences.queries, kTile) * maximum(1, sequences.keys) * dim * (a.q.sizes[2] / groups);
+  c.parallelFor(units * parts, maximum(1, kWork / maximum(1, work)), [&](int64_t begin, int64_t end, int thread) {
+    char* memory = static_cast<char*>(c.threadScratch(thread, static_cast<size_t>(plain) + bytes));
+    TileScratch& s = TileScratch::in(memory + plain, dim, sequences.keys, kTerms<T>);
+    for (int64_t n = begin; n < end; n++) {
+      const int64_t unit = n / parts, part = parts - 1 - n % parts;   // under a causal mask the last part has most to do: it goes first
+      forwardHeadTiles<T>(a, sequences[unit / groups], unit % groups, blocks * part / parts, blocks * (part + 1) / parts, s, memory);
+    }
+  });
+}
+#endif
 
 template <class T> void fewRange(const Attention& a, const Sequence& s, int64_t head, int64_t from, int64_t to, FewScratch& scratch) {
   const int64_t group = head / (a.q.sizes[2] / a.k.sizes[2]);
@@ -192,6 +235,9 @@ template <class T> void runTyped(const Attention& a, Context& c) {
   } else if (const int64_t splits = fewSplits(sequences.count * heads, sequences.keys); isFew(a, sequences.queries) && splits > 1) {
     return runSplit<T>(a, sequences, splits, c);
   }
+#if defined(WW_TILES)
+  if (takesTiles(sequences.queries, dim)) return runTiles<T>(a, sequences, c);
+#endif
   const int64_t blocks = ceilDiv(sequences.queries, kTile), work = minimum(sequences.queries, kTile) * sequences.keys * dim;
   const size_t bytes = Scratch::bytes(dim) + FewScratch::bytes(dim);
   c.parallelFor(sequences.count * heads * blocks, maximum(1, kWork / maximum(1, work)), [&](int64_t begin, int64_t end, int thread) {
@@ -199,7 +245,7 @@ template <class T> void runTyped(const Attention& a, Context& c) {
     Scratch& s = Scratch::in(memory, dim);
     for (int64_t n = begin; n < end; n++) {
       const Sequence sequence = sequences[n / (heads * blocks)];
-      const int64_t head = n / blocks % heads, query = n % blocks * kTile;
+      const int64_t head = n / blocks % heads, query = (blocks - 1 - n % blocks) * kTile;   // under a causal mask the most work first
       if (query >= sequence.queries) continue;
       if (isFew(a, sequence.queries)) fewWhole<T>(a, sequence, head, memory);
       else forwardBlock<T>(a, sequence, head, query, s);

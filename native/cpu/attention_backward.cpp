@@ -3,6 +3,7 @@
 // in order; both splits depend on shape alone.
 #include "ops/attention.hpp"
 
+#include "cpu/attention/backward_tiles.hpp"
 #include "cpu/attention/bias_gradient.hpp"
 
 namespace warpweft::cpu::WW_ISA {
@@ -117,23 +118,48 @@ void writeKeyGrads(const AttentionBackward& a, const Grad& g, const Sequence& s,
   }
 }
 
+// A unit's keys [first, last), and what padding leaves of them: [from, to).
+struct Span { int64_t first, from, to, last; };
+Span spanOf(const Plan& plan, const Sequence& s, const Band& band, int64_t span) {
+  const int64_t first = minimum(span * plan.span, s.keys), last = plan.spans > 1 ? minimum(first + plan.span, s.keys) : s.keys;
+  const int64_t from = clamp(band.begin / kTile * kTile, first, last);
+  return {first, from, clamp(band.end, from, last), last};
+}
+
+void zeroKeyGrads(const AttentionBackward& a, int64_t keys, float* keyGrads, float* valueGrads, int64_t panelStride) {
+  for (int64_t c = 0; c < a.q.sizes[3]; c += kPanel)
+    for (int64_t i = 0; i < keys * kPanel; i += kWidth) {
+      if (a.dk) store(keyGrads + c / kPanel * panelStride + i, zero());
+      if (a.dv) store(valueGrads + c / kPanel * panelStride + i, zero());
+    }
+}
+
+// dk and dv of a unit; zeros where padding hides.
+template <class T>
+void writeSpan(const AttentionBackward& a, const Plan& plan, const Sequence& s, int64_t head, const Span& keys, float keep, const float* keyGrads, const float* valueGrads,
+               int64_t panelStride, float* partial) {
+  const auto write = [&](const Grad& g, const float* grads, float factor, float* to) {
+    if (!g) return;
+    writeKeyGrads<T>(a, g, s, head, keys.first, keys.from - keys.first, nullptr, panelStride, factor, to);
+    writeKeyGrads<T>(a, g, s, head, keys.from, keys.to - keys.from, grads, panelStride, factor, to);
+    writeKeyGrads<T>(a, g, s, head, keys.to, keys.last - keys.to, nullptr, panelStride, factor, to);
+  };
+  float* keyPartial = partial + plan.spans * plan.queryFloats;
+  write(a.dk, keyGrads, static_cast<float>(a.scale), keyPartial);
+  write(a.dv, valueGrads, keep, keyPartial + plan.keyFloats);
+}
+
 template <class T>
 void backwardUnit(const AttentionBackward& a, const Plan& plan, const Sequence& sequence, int64_t head, int64_t span, float* partial, Scratch& s, int64_t capacity) {
   const int64_t dim = a.q.sizes[3], group = head / (a.q.sizes[2] / a.k.sizes[2]), panelStride = (capacity + kSpare) * kPanel;
   const Mask mask = maskOf(a, sequence, head);
   const Dropout dropout = dropoutOf(a, sequence, head);
-  const int64_t first = minimum(span * plan.span, sequence.keys);
-  const int64_t last = plan.spans > 1 ? minimum(first + plan.span, sequence.keys) : sequence.keys;
-  const int64_t from = clamp(mask.band.begin / kTile * kTile, first, last), to = clamp(mask.band.end, from, last);   // what padding leaves of the span
+  const auto [first, from, to, last] = spanOf(plan, sequence, mask.band, span);
   const ScoreGrads wanted = a.dq || a.dk ? ScoreGrads::ofProducts : ScoreGrads::none;
   const float cap = capFactor(a);
   packKeys<T>(a.k, sequence, group, mask.padding, from, to, s.keys, panelStride);
   packKeys<T>(a.v, sequence, group, mask.padding, from, to, s.values, panelStride);
-  for (int64_t c = 0; c < dim; c += kPanel)
-    for (int64_t i = 0; i < (to - from) * kPanel; i += kWidth) {
-      if (a.dk) store(s.keyGrads + c / kPanel * panelStride + i, zero());
-      if (a.dv) store(s.valueGrads + c / kPanel * panelStride + i, zero());
-    }
+  zeroKeyGrads(a, to - from, s.keyGrads, s.valueGrads, panelStride);
   for (int64_t query = 0; query < sequence.queries; query += kTile) {
     const int64_t queries = minimum(kTile, sequence.queries - query);
     const int64_t low = maximum(from, mask.band.low(query)), high = minimum(to, mask.band.high(query + queries - 1));
@@ -153,16 +179,46 @@ void backwardUnit(const AttentionBackward& a, const Plan& plan, const Sequence& 
     }
     if (a.dq) writeQueryGrads<T>(a, plan, sequence, head, span, query, queries, low < high ? s.queryGrads : nullptr, partial);
   }
-  const auto write = [&](const Grad& g, const float* grads, float factor, float* to_) {
-    if (!g) return;
-    writeKeyGrads<T>(a, g, sequence, head, first, from - first, nullptr, panelStride, factor, to_);
-    writeKeyGrads<T>(a, g, sequence, head, from, to - from, grads, panelStride, factor, to_);
-    writeKeyGrads<T>(a, g, sequence, head, to, last - to, nullptr, panelStride, factor, to_);
-  };
-  float* keyPartial = partial + plan.spans * plan.queryFloats;
-  write(a.dk, s.keyGrads, static_cast<float>(a.scale), keyPartial);
-  write(a.dv, s.valueGrads, dropout.scale, keyPartial + plan.keyFloats);
+  writeSpan<T>(a, plan, sequence, head, {first, from, to, last}, dropout.scale, s.keyGrads, s.valueGrads, panelStride, partial);
 }
+
+#if defined(WW_TILES)
+// The same on matrix tiles; false, with nothing done, where some number is not ordinary.
+template <class T>
+bool backwardUnitTiles(const AttentionBackward& a, const Plan& plan, const Sequence& sequence, int64_t head, int64_t span, float* partial, GradientScratch& s) {
+  const int64_t heads = a.q.sizes[2], dim = a.q.sizes[3];
+  const Mask mask = maskOf(a, sequence, head);
+  const Dropout dropout = dropoutOf(a, sequence, head);
+  const Span keys = spanOf(plan, sequence, mask.band, span);
+  const float cap = capFactor(a);
+  TileGradients<T> gradients(a, sequence, mask, head, s);
+  if (!gradients.takeKeys(keys.from, keys.to)) return false;
+  const TileRegisters registers;
+  zeroKeyGrads(a, padded(keys.to - keys.from), s.keyGrads, s.valueGrads, s.panelStride);
+  for (int64_t query = 0; query < sequence.queries; query += kTile) {
+    const int64_t queries = minimum(kTile, sequence.queries - query);
+    const int64_t low = maximum(keys.from, mask.band.low(query)), high = minimum(keys.to, mask.band.high(query + queries - 1));
+    if (low >= high) {
+      if (a.dq) writeQueryGrads<T>(a, plan, sequence, head, span, query, queries, nullptr, partial);
+      continue;
+    }
+    gradients.takeQueries(query, queries);
+    for (int64_t key = low / kTile * kTile; key < high; key += kTile)
+      gradients.add(tileOf(mask.band, query, queries, key, minimum(kTile, keys.to - key)), dropout, cap, keys.from, keys.to);
+    if (!a.dq) continue;
+    const float scale = static_cast<float>(a.scale);
+    const int64_t place = sequence.firstQuery + query;
+    if (plan.spans > 1) {
+      float* y = partial + span * plan.queryFloats + ((sequence.batch * a.q.sizes[1] + place) * heads + head) * dim;
+      writeColumns(Rows<float>{y, heads * dim}, s.queryGrads, queries, dim, false, [&](int64_t) { return scale; });
+    } else {
+      writeColumns(rowsOf<T>(a.dq, sequence.batch, place, head), s.queryGrads, queries, dim, a.dq.accumulate, [&](int64_t) { return scale; });
+    }
+  }
+  writeSpan<T>(a, plan, sequence, head, keys, dropout.scale, s.keyGrads, s.valueGrads, s.panelStride, partial);
+  return true;
+}
+#endif
 
 // gradient[row] = sum over p of parts[p * stride + row * dim ..], in order.
 template <class T>
@@ -214,11 +270,22 @@ template <class T> void runTyped(const AttentionBackward& a, Context& c) {
   const Plan plan(a);
   float* partial = static_cast<float*>(c.workspace());
   const int64_t capacity = sequences.packed() ? ceilDiv(sequences.keys, kTile) * kTile : plan.span;
+  size_t bytes = Scratch::bytes(dim, capacity);
+#if defined(WW_TILES)
+  const bool tiles = takesTiles(sequences.queries, dim);
+  if (tiles && GradientScratch::bytes(dim, capacity) > bytes) bytes = GradientScratch::bytes(dim, capacity);
+#endif
   const int64_t work = maximum(1, sequences.queries) * maximum(1, minimum(plan.span, sequences.keys)) * maximum(1, dim);
   c.parallelFor(sequences.count * heads * plan.spans, maximum(1, kWork / work), [&](int64_t begin, int64_t end, int thread) {
-    Scratch& s = Scratch::in(c.threadScratch(thread, Scratch::bytes(dim, capacity)), dim, capacity);
-    for (int64_t n = begin; n < end; n++)
-      backwardUnit<T>(a, plan, sequences[n / plan.spans / heads], n / plan.spans % heads, n % plan.spans, partial, s, capacity);
+    void* memory = c.threadScratch(thread, bytes);
+    for (int64_t n = begin; n < end; n++) {
+      const Sequence sequence = sequences[n / plan.spans / heads];
+      const int64_t head = n / plan.spans % heads, span = n % plan.spans;
+#if defined(WW_TILES)
+      if (tiles && backwardUnitTiles<T>(a, plan, sequence, head, span, partial, GradientScratch::in(memory, dim, capacity))) continue;
+#endif
+      backwardUnit<T>(a, plan, sequence, head, span, partial, Scratch::in(memory, dim, capacity), capacity);
+    }
   });
   if (a.dq && plan.spans > 1) sumParts<T>(a.dq, partial, plan.spans, plan.queryFloats, dim, sequences, sequences.queryOffsets, c);
   if (plan.grouped) {

@@ -35,7 +35,7 @@ double termsOfY(const Problem& p) { return largest(p.V) / (1 - p.c.dropout); }
 
 void verify(const Case& c) {
   Problem p(c);
-  const auto forwards = WW_ENTRIES(Attention), backwards = WW_ENTRIES(AttentionBackward);
+  const auto forwards = withTiles(WW_ENTRIES(Attention)), backwards = withTiles(WW_ENTRIES(AttentionBackward));
   try {
     p.forward().check(Check("attention"));
     p.backward().check(Check("attentionBackward"));
@@ -222,9 +222,9 @@ void specialValues() {
       p.bias.set(hiddenRow, -INFINITY); p.biases[size_t(hiddenRow)] = -INFINITY;
       if (j % 3) { p.bias.set(someKeys, -INFINITY); p.biases[size_t(someKeys)] = -INFINITY; }
     }
-    const auto backwards = WW_ENTRIES(AttentionBackward);
+    const auto backwards = withTiles(WW_ENTRIES(AttentionBackward));
     size_t n = 0;
-    for (const Kernel& k : WW_ENTRIES(Attention)) {
+    for (const Kernel& k : withTiles(WW_ENTRIES(Attention))) {
       const std::string name = std::string(k.isa) + ": special values: ";
       TestContext one(1);
       one.run(k, p.forward());
@@ -245,7 +245,7 @@ void specialValues() {
   plain.Tq = plain.Tk = 40; plain.H = plain.G = 1; plain.D = 16;
   Problem p(plain);
   p.q.set(7 * 16 + 3, NAN);
-  for (const Kernel& k : WW_ENTRIES(Attention)) {
+  for (const Kernel& k : withTiles(WW_ENTRIES(Attention))) {
     TestContext one(1);
     one.run(k, p.forward());
     for (int64_t i = 0; i < 40 * 16; i++)
@@ -260,14 +260,14 @@ void brokenOffsets() {
     Case c;
     c.Tq = c.Tk = 10; c.H = c.G = 2; c.D = 8; c.queryOffsets = queries; c.keyOffsets = keys; c.bias = Bias::full;
     Problem p(c);
-    for (const Kernel& k : WW_ENTRIES(Attention)) {
+    for (const Kernel& k : withTiles(WW_ENTRIES(Attention))) {
       TestContext one(1);
       one.run(k, p.forward());
       expect(one.faults > 0 && one.faultPosition == position && one.faultSize == 11, "%s: offsets that fall or leave the tensor are a fault at %lld, got %lld", k.isa,
              static_cast<long long>(position), static_cast<long long>(one.faultPosition));
       close(std::string(k.isa) + ": y after a fault", p.y, std::vector<double>(size_t(p.y.numel()), 0.0), 0);
     }
-    for (const Kernel& k : WW_ENTRIES(AttentionBackward)) {
+    for (const Kernel& k : withTiles(WW_ENTRIES(AttentionBackward))) {
       TestContext one(1);
       p.freshGradients();
       one.run(k, p.backward());
@@ -282,9 +282,9 @@ void brokenOffsets() {
 void absentGradients() {
   Case c;
   c.B = 2; c.Tq = 70; c.Tk = 50; c.H = 4; c.G = 2; c.D = 32;
-  const auto backwards = WW_ENTRIES(AttentionBackward);
+  const auto backwards = withTiles(WW_ENTRIES(AttentionBackward));
   size_t n = 0;
-  for (const Kernel& k : WW_ENTRIES(Attention)) {
+  for (const Kernel& k : withTiles(WW_ENTRIES(Attention))) {
     Problem p(c);
     TestContext one(1);
     one.run(k, p.forward());

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "cpu/processor.hpp"
 #include "runtime/backend.hpp"
 #include "runtime/context.hpp"
 #include "runtime/view.hpp"
@@ -57,6 +58,12 @@ inline std::vector<Kernel> available(std::initializer_list<const Entry*> entries
   return kernels;
 }
 
+// The same, and where the processor has matrix tiles the kernels that use them.
+inline std::vector<Kernel> withTiles(std::vector<Kernel> kernels) {
+  if (std::strcmp(kernels.back().isa, "avx512") == 0 && cpu::hasTiles()) kernels.push_back({"amx", kernels.back().entry});
+  return kernels;
+}
+
 class TestContext final : public Context {
  public:
   explicit TestContext(int threads = 1) : threads_(threads), scratch_(static_cast<size_t>(threads)) {}
@@ -72,10 +79,13 @@ class TestContext final : public Context {
 
   // Runs an op as the binding does, with a workspace of exactly the size that it asks for, filled with NaN.
   template <class Op> void run(const Kernel& kernel, const Op& op) {
+    const cpu::Bf16Products before = cpu::bf16Products();
+    if (std::strcmp(kernel.isa, "amx") == 0) cpu::chooseBf16Products(cpu::Bf16Products::tiles);
     const size_t bytes = kernel.entry->workspace ? kernel.entry->workspace(&op) : 0;
     std::memset(aligned(workspace_, bytes), 0xFF, bytes);
     faults = 0;
     kernel.entry->launch(&op, *this);
+    cpu::chooseBf16Products(before);
   }
 
   bool reported(int64_t n) const { return faults == n; }

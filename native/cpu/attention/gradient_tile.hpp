@@ -38,38 +38,39 @@ template <class T> WW_INLINE F32 rowProducts(Rows<const T> x, Rows<const T> y, i
   return sumOfEach(sums);
 }
 
-// Queries that do not exist, or see no key, get lse = infinity: all their probabilities are then zeros.
-template <class T>
-void packQueries(const AttentionBackward& a, const Sequence& s, int64_t head, int64_t query, int64_t queries, bool withRows, QueryBlock& b) {
-  const int64_t dim = a.q.sizes[3];
-  const auto q = rowsOf<const T>(a.q, s.batch, s.firstQuery + query, head), dy = rowsOf<const T>(a.dy, s.batch, s.firstQuery + query, head),
-             y = rowsOf<const T>(a.y, s.batch, s.firstQuery + query, head);
-  packTransposed(q, queries, dim, queryFactor(a), b.queries);
-  packTransposed(dy, queries, dim, 1.f, b.grads);
-  if (withRows) {
-    packRows(q, queries, dim, b.queryRows, kBlockPanel, NoneHidden{});
-    packRows(dy, queries, dim, b.gradRows, kBlockPanel, NoneHidden{});
-  }
+// lse and delta. Queries that do not exist, or see no key, get lse = infinity: all their probabilities are then zeros.
+template <class T> void readStatistics(const AttentionBackward& a, const Sequence& s, int64_t head, int64_t query, int64_t queries, QueryBlock& b) {
+  const auto dy = rowsOf<const T>(a.dy, s.batch, s.firstQuery + query, head), y = rowsOf<const T>(a.y, s.batch, s.firstQuery + query, head);
   const float* lse = a.lse.as<const float>() + (s.batch * a.q.sizes[2] + head) * a.q.sizes[1] + s.firstQuery + query;
   for (int64_t i = 0; i < kTile; i++) {
     const bool seen = i < queries && lse[i] != -__builtin_inff();
     b.lse[i] = seen ? lse[i] * kLog2e : __builtin_inff();
   }
   for (int64_t i = 0; i < queries; i += kWidth) {
-    const F32 products = rowProducts(Rows<const T>{dy[i], dy.stride}, Rows<const T>{y[i], y.stride}, queries - i, dim);
+    const F32 products = rowProducts(Rows<const T>{dy[i], dy.stride}, Rows<const T>{y[i], y.stride}, queries - i, a.q.sizes[3]);
     store(b.delta + i, select(eq(load(b.lse + i), splat(__builtin_inff())), zero(), products));
   }
+}
+
+template <class T>
+void packQueries(const AttentionBackward& a, const Sequence& s, int64_t head, int64_t query, int64_t queries, bool withRows, QueryBlock& b) {
+  const int64_t dim = a.q.sizes[3];
+  const auto q = rowsOf<const T>(a.q, s.batch, s.firstQuery + query, head), dy = rowsOf<const T>(a.dy, s.batch, s.firstQuery + query, head);
+  packTransposed(q, queries, dim, queryFactor(a), b.queries);
+  packTransposed(dy, queries, dim, 1.f, b.grads);
+  if (withRows) {
+    packRows(q, queries, dim, b.queryRows, kBlockPanel, NoneHidden{});
+    packRows(dy, queries, dim, b.gradRows, kBlockPanel, NoneHidden{});
+  }
+  readStatistics<T>(a, s, head, query, queries, b);
 }
 
 // What a tile's score gradients are for.
 enum class ScoreGrads { none, ofBias, ofProducts };
 
-// Fills probabilities, and scoreGrads if wanted, for all vectors of the tile; zeros where a vector sees nothing. `cap`: capFactor.
-inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout, float cap, const float* keys, const float* values, int64_t panelStride, int64_t dim,
-                         ScoreGrads wanted, QueryBlock& b) {
+// From products: probabilities from scores, and scoreGrads, if wanted, from dP, for all vectors of the tile; zeros where a vector sees nothing. `cap`: capFactor.
+inline void gradientsOfProducts(const Tile& t, const Mask& mask, const Dropout& dropout, float cap, ScoreGrads wanted, QueryBlock& b) {
   const bool wantGrads = wanted != ScoreGrads::none;
-  keyProducts(t, keys, panelStride, b.queries, dim, b.probabilities);
-  if (wantGrads) keyProducts(t, values, panelStride, b.grads, dim, b.scoreGrads);
   if (dropout.active) drawWords(dropout, t, b.words);
   const F32 threshold = splat(static_cast<float>(dropout.stream.threshold)), keep = splat(dropout.scale);
   for (int64_t v = 0; v < t.vectors(); v++) {
@@ -99,6 +100,14 @@ inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout
         store(ds + j * kPanel, load(ds + j * kPanel) * fnma(x, x, splat(1.f)));
       }
   }
+}
+
+// Fills probabilities, and scoreGrads if wanted.
+inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout, float cap, const float* keys, const float* values, int64_t panelStride, int64_t dim,
+                         ScoreGrads wanted, QueryBlock& b) {
+  keyProducts(t, keys, panelStride, b.queries, dim, b.probabilities);
+  if (wanted != ScoreGrads::none) keyProducts(t, values, panelStride, b.grads, dim, b.scoreGrads);
+  gradientsOfProducts(t, mask, dropout, cap, wanted, b);
 }
 
 // The keys [from, to) of K or V as panels; hidden ones as zeros, whatever they hold.

@@ -40,14 +40,19 @@ struct Mask {
   View bias;               // of this sequence and head: element (i, j) at i * strides[2] + j * strides[3] from data; rank -1 where there is none
 };
 
+template <class Op> KeyPadding paddingOf(const Op& a, const Sequence& s) {
+  if (!a.keyPadding) return {};
+  const View& v = a.keyPadding;
+  const int64_t bytes = sizeOf(v.dtype);
+  return {v.as<const char>() + (s.batch * v.strides[0] + s.firstKey * v.strides[1]) * bytes, v.strides[1] * bytes, v.dtype == DType::i32};
+}
+
 template <class Op> Mask maskOf(const Op& a, const Sequence& s, int64_t head) {
   Mask m;
   const int64_t reach = s.queries + s.keys;
   m.band = {0, s.keys, s.keys - s.queries, a.window < reach ? a.window : 0, a.causal};
-  if (a.keyPadding) {
-    const View& v = a.keyPadding;
-    const int64_t bytes = sizeOf(v.dtype);
-    m.padding = {v.as<const char>() + (s.batch * v.strides[0] + s.firstKey * v.strides[1]) * bytes, v.strides[1] * bytes, v.dtype == DType::i32};
+  m.padding = paddingOf(a, s);
+  if (m.padding.flags) {
     while (m.band.begin < m.band.end && m.padding.hidden(m.band.begin)) m.band.begin++;
     while (m.band.end > m.band.begin && m.padding.hidden(m.band.end - 1)) m.band.end--;
   }
