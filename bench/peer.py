@@ -96,12 +96,14 @@ def product(n, low):
     return run
 
 
-def attended(length, causal, gradients):
-    q, k, v, dy = (torch.randn(1, 8, length, 64) for _ in range(4))
+def attended(length, width, kind, gradients):
+    batch, causal = 4 if length <= 128 else 1, kind == "causal"
+    q, k, v, dy = (torch.randn(batch, 8, length, width) for _ in range(4))
+    mask = (torch.arange(length) < 0.75 * length).expand(batch, 1, 1, length) if kind == "padded" else None
     if not gradients:
         def run():
             with torch.inference_mode():
-                F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+                F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return run
     for t in (q, k, v):
         t.requires_grad_()
@@ -109,9 +111,40 @@ def attended(length, causal, gradients):
     def both():
         for t in (q, k, v):
             t.grad = None
-        F.scaled_dot_product_attention(q, k, v, is_causal=causal).backward(dy)
+        F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal).backward(dy)
 
     return both
+
+
+def stream(what, dtype, rows=16384, columns=1024):
+    """What bench/streamWorks.ts does, eager."""
+    x, residual = (torch.randn(rows, columns).to(dtype) for _ in range(2))
+    weight, bias, wide = torch.randn(columns), torch.randn(columns), torch.randn(50257, columns)
+    labels, ids = torch.randint(columns, (rows,)), torch.randint(50257, (rows,))
+    if what == "adamW":
+        parameter = torch.nn.Parameter(torch.randn(rows, columns))
+        parameter.grad = torch.zeros_like(parameter)
+        return torch.optim.AdamW([parameter], lr=1e-4, fused=True).step
+    if what == "crossEntropy":
+        x.requires_grad_()
+
+        def both():
+            x.grad = None
+            F.cross_entropy(x, labels).backward()
+
+        return both
+
+    def add_norm():
+        total = x + F.dropout(residual, 0.1)
+        return F.layer_norm(total, (columns,), weight.to(dtype), bias.to(dtype)), total
+
+    table = {"copy": x.clone, "gelu": lambda: F.gelu(x), "addLayerNorm": add_norm, "embedding": lambda: F.embedding(ids, wide).to(dtype)}
+
+    def run():
+        with torch.inference_mode():
+            table[what]()
+
+    return run
 
 
 def beams(width=512, heads=8, vocabulary=10000, length=32, steps=32, beam=4):
@@ -164,7 +197,10 @@ def work(name):
     if kind == "matmul":
         return product(int(rest), low)
     if kind == "attention":
-        return attended(int(rest.split("-")[0]), "causal" in rest, rest.endswith("backward"))
+        length, width, shape, *what = rest.split("-")
+        return attended(int(length), int(width[1:]), shape, what[-1] == "backward")
+    if kind == "stream":
+        return stream(rest.removesuffix("-float32"), torch.bfloat16 if low else torch.float32)
     return train(rest, low) if kind == "train" else beams()
 
 

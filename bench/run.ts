@@ -4,11 +4,12 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { threads } from '#lib/tensor/device.js'
+import { measuredPeaks } from '#lib/tensor/profile.js'
 import { machine } from './machine.js'
 import { saveResult } from './saveResult.js'
 import { usualWorks, works } from './works.js'
 
-interface Measurement { times: number[], peakMiB: number, flop?: number, units?: number, unit?: string, version?: string }
+interface Measurement { times: number[], peakMiB: number, flop?: number, bytes?: number, units?: number, unit?: string, version?: string }
 
 const { values } = parseArgs({
   options: {
@@ -48,9 +49,11 @@ function summary(all: readonly Measurement[]) {
   return { milliseconds: at(0.5), from: at(0.1), to: at(0.9), runs: times.length, peakMiB: Math.max(...all.map(m => m.peakMiB)) }
 }
 
-const about = { ...machine(), torch: torch || null, compile: values.compile, rounds, seconds: Number(values.seconds) }
+const peaks = await measuredPeaks(), peak = peaks.flops / 1e9
+const about = { ...machine(), peaks, torch: torch || null, compile: values.compile, rounds, seconds: Number(values.seconds) }
 console.log(`${about.processor}; ${about.device}; Node ${about.node}; float32 unless a work says otherwise; ${rounds} rounds of ${about.seconds} s, `
   + (torch ? `PyTorch ${torch}${values.compile ? ' with torch.compile for training' : ''} in turns` : `no PyTorch: ${values.python} cannot import torch (--python PYTHON names another)`))
+console.log(`multiply-adds at most ${peak.toFixed(0)} GFLOP/s, memory ${(peaks.bandwidth / 1e9).toFixed(0)} GB/s`)
 console.log(`${'work'.padEnd(40)} ${'warpweft ms'.padStart(24)} ${'PyTorch ms'.padStart(24)} ${'ratio'.padStart(18)} ${'peak MiB'.padStart(12)}`)
 
 const rows = names.map(name => {
@@ -61,12 +64,13 @@ const rows = names.map(name => {
   }
   const warpweft = summary(here), pytorch = torch ? summary(there) : undefined
   // A ratio of each round: what disturbs a round disturbs both.
-  const ratios = there.map((m, i) => median(m.times) / median(here[i]!.times)), { flop, units, unit } = here[0]!
+  const ratios = there.map((m, i) => median(m.times) / median(here[i]!.times)), { flop, bytes, units, unit } = here[0]!
   const cell = (s: ReturnType<typeof summary> | undefined): string => (s ? `${s.milliseconds.toFixed(2)} (${s.from.toFixed(2)}–${s.to.toFixed(2)})` : '').padStart(24)
   const ratio = ratios.length ? `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})` : ''
   const peaks = `${warpweft.peakMiB.toFixed(0)}${pytorch ? ` / ${pytorch.peakMiB.toFixed(0)}` : ''}`
-  const rate = flop ? ` ${(flop / warpweft.milliseconds / 1e6).toFixed(0)} GFLOP/s` : units ? ` ${(1000 * units / warpweft.milliseconds).toFixed(0)} ${unit}/s` : ''
+  const rate = flop ? ` ${(flop / warpweft.milliseconds / 1e6).toFixed(0)} GFLOP/s (${(100 * flop / warpweft.milliseconds / 1e6 / peak).toFixed(0)} % of multiply-adds)`
+    : bytes ? ` ${(bytes / warpweft.milliseconds / 1e6).toFixed(0)} GB/s` : units ? ` ${(1000 * units / warpweft.milliseconds).toFixed(0)} ${unit}/s` : ''
   console.log(`${name.padEnd(40)} ${cell(warpweft)} ${cell(pytorch)} ${ratio.padStart(18)} ${peaks.padStart(12)} ${rate}`)
-  return { name, warpweft, ...(pytorch ? { pytorch, ratio: median(ratios), ratios } : {}), ...(flop ? { flop } : {}), ...(units ? { units, unit } : {}) }
+  return { name, warpweft, ...(pytorch ? { pytorch, ratio: median(ratios), ratios } : {}), ...(flop ? { flop } : {}), ...(bytes ? { bytes } : {}), ...(units ? { units, unit } : {}) }
 })
 if (values.output !== undefined) await saveResult(values.output, { ...about, command: `npm run bench -- ${process.argv.slice(2).filter(a => !a.includes('/')).join(' ')}`.trim(), rows })

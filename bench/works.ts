@@ -1,15 +1,14 @@
-import { backward } from '#lib/autograd/backward.js'
-import { Random } from '#lib/data/random.js'
 import { generate } from '#lib/generate/generate.js'
 import { Transformer } from '#lib/models/transformer.js'
-import { attention } from '#lib/ops/attention.js'
 import { cast } from '#lib/ops/copy.js'
 import { matmul } from '#lib/ops/matmul.js'
-import { tensor } from '#lib/tensor/create.js'
 import { cpu } from '#lib/tensor/device.js'
 import { noGrad, scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
+import { attentionWorks, usualAttention } from './attentionWorks.js'
+import { normal, random } from './inputs.js'
 import { stepNames, trainingStep, type StepName } from './steps.js'
+import { streamWorks } from './streamWorks.js'
 
 /** What is measured here and, under the same name, in peer.py. */
 export interface Work {
@@ -17,13 +16,12 @@ export interface Work {
   readonly run: () => Promise<void>
   /** Floating-point operations of a run, where they are known. */
   flop?: number
+  /** Bytes that a run must read and write at least, where that is what bounds it. */
+  bytes?: number
   /** What a run gets through, such as target tokens. */
   units?: number
   unit?: string
 }
-
-const random = new Random(0, 'bench')
-const normal = (...shape: number[]): Tensor => tensor(Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal()), shape).keep()
 
 type Precision = 'float32' | 'bfloat16'
 const suffix = { float32: '', bfloat16: '-bfloat16' } as const
@@ -32,22 +30,6 @@ const precisions = ['float32', 'bfloat16'] as const
 function product(n: number, precision: Precision): Work {
   const [a, b] = [normal(n, n), normal(n, n)].map(t => precision === 'float32' ? t : cast(t, precision).keep()) as [Tensor, Tensor]
   return { flop: 2 * n ** 3, run: () => scope(async () => { noGrad(() => { matmul(a, b) }); await cpu.synchronize() }) }
-}
-
-/** B 1, H 8, D 64; half of the scores where it is causal; the backward pass has 2.5 times the products of the forward one. */
-function attended(S: number, causal: boolean, gradients: boolean): Work {
-  const H = 8, D = 64, [q, k, v, dy] = [normal(1, S, H, D), normal(1, S, H, D), normal(1, S, H, D), normal(1, S, H, D)] as const
-  const forward = 4 * H * S * S * D / (causal ? 2 : 1)
-  if (!gradients) return { flop: forward, run: () => scope(async () => { noGrad(() => { attention(q, k, v, { causal }) }); await cpu.synchronize() }) }
-  for (const t of [q, k, v]) t.requiresGrad = true
-  return {
-    flop: 3.5 * forward,
-    run: () => scope(async () => {
-      for (const t of [q, k, v]) { t.grad?.dispose(); t.grad = undefined }
-      backward(attention(q, k, v, { causal }), dy)
-      await cpu.synchronize()
-    }),
-  }
 }
 
 function training(name: StepName, precision: Precision): Work {
@@ -67,11 +49,11 @@ function beams(): Work {
 
 export const works: Readonly<Record<string, () => Work>> = {
   ...Object.fromEntries(precisions.flatMap(precision => [256, 512, 1024, 2048].map(n => [`matmul-${n}${suffix[precision]}`, () => product(n, precision)]))),
-  ...Object.fromEntries(([[512, false], [2048, true]] as const).flatMap(([S, causal]) => ([[false, 'forward'], [true, 'forward-backward']] as const).map(([gradients, what]) =>
-    [`attention-${S}${causal ? '-causal' : ''}-${what}`, () => attended(S, causal, gradients)] as const))),
+  ...attentionWorks,
+  ...streamWorks,
   ...Object.fromEntries(precisions.flatMap(precision => stepNames.map(name => [`train-${name}${suffix[precision]}`, () => training(name, precision)]))),
   'translate-beam4': beams,
 }
 
-/** Measured unless others are named; `train-gpt2` takes several seconds a step on a laptop. */
-export const usualWorks = Object.keys(works).filter(name => !name.startsWith('train-gpt2'))
+/** Measured unless others are named: not the whole grid of attention, nor what needs a gigabyte, nor `train-gpt2`, which takes seconds a step on a laptop. */
+export const usualWorks = Object.keys(works).filter(name => !name.startsWith('train-gpt2') && !(name in streamWorks) && (!(name in attentionWorks) || usualAttention.includes(name)))

@@ -1,4 +1,5 @@
-// Forward attention: a block of 64 queries goes over tiles of 64 keys with an online softmax; nothing larger than a tile is ever held. Blocks are independent.
+// Forward attention: a block of 64 queries goes over tiles of 64 keys with an online softmax; no scores but those of a tile are ever held. Blocks are independent. A
+// thread packs K and V of a head once and has them in its second cache level while the blocks of queries that use them go by.
 #include "ops/attention.hpp"
 
 #include "cpu/attention/dropout.hpp"
@@ -14,30 +15,38 @@ constexpr int64_t kWork = int64_t{1} << 20;   // multiply-adds of a chunk: some 
 
 struct Scratch {
   Online online;
-  alignas(64) float scores[kTile * kPanel];
+  alignas(64) float scores[(kTile + kSpare) * kPanel];
   alignas(64) uint32_t words[kTile / 2 * kPanel];
-  float *queries, *keys, *values, *result;   // queries [dim][64]; the others panels of [64 + kSpare][64]
+  float *queries, *result;   // [dim][64]; panels of [64 + kSpare][64]
+  float *keys, *values;      // panels of [keyCount + kSpare][64]
+  int64_t keyPanel;          // floats of such a panel
 
   static constexpr int64_t kPanelFloats = (kTile + kSpare) * kPanel;
-  static size_t bytes(int64_t dim) { return sizeof(Scratch) + static_cast<size_t>(4 * panels(dim) * kPanelFloats) * sizeof(float) + 64; }
-  static Scratch& in(void* memory, int64_t dim) {
+  static int64_t keyFloats(int64_t keyCount) { return (ceilDiv(keyCount, kTile) * kTile + kSpare) * kPanel; }
+  static size_t bytes(int64_t dim, int64_t keyCount) {
+    return sizeof(Scratch) + static_cast<size_t>(2 * panels(dim) * (kPanelFloats + keyFloats(keyCount))) * sizeof(float) + 64;
+  }
+  static Scratch& in(void* memory, int64_t dim, int64_t keyCount) {
     Scratch& s = *static_cast<Scratch*>(memory);
-    const int64_t each = panels(dim) * kPanelFloats;
+    s.keyPanel = keyFloats(keyCount);
     s.queries = reinterpret_cast<float*>(static_cast<char*>(memory) + (sizeof(Scratch) + 63) / 64 * 64);
-    s.keys = s.queries + each; s.values = s.keys + each; s.result = s.values + each;
+    s.result = s.queries + panels(dim) * kPanelFloats;
+    s.keys = s.result + panels(dim) * kPanelFloats;
+    s.values = s.keys + panels(dim) * s.keyPanel;
     return s;
   }
 };
 
-template <Start S> void addTile(const Tile& t, const Band& band, const Scratch& s, int64_t dim) {
+// result (+)= P V for the queries [from, to) of the tile; `values` is that of the tile's first key.
+template <Start S> void addTile(const Tile& t, const Band& band, int64_t from, int64_t to, const float* values, const Scratch& s, int64_t dim) {
   for (int64_t c = 0; c < dim; c += 2 * kWidth) {
-    const int64_t column = c / kPanel * Scratch::kPanelFloats + c % kPanel;
+    const int64_t column = c / kPanel * Scratch::kPanelFloats + c % kPanel, valueColumn = c / kPanel * s.keyPanel + c % kPanel;
     const int pair = c + kWidth < dim ? 2 : 1;
-    for (int64_t i = 0; i < t.queries; i += kRows) {
-      const int64_t rows = minimum(kRows, t.queries - i);
+    for (int64_t i = from; i < to; i += kRows) {
+      const int64_t rows = minimum(kRows, to - i);
       const int64_t low = clamp(band.low(t.query + i) - t.key, 0, t.keys), high = clamp(band.high(t.query + i + rows - 1) - t.key, low, t.keys);
       if (S == Start::scale && low == high) continue;
-      strip<Left::columns, S>(rows, pair, s.scores + low * kPanel + i, 0, s.values + column + low * kPanel, high - low, s.result + column + i * kPanel,
+      strip<Left::columns, S>(rows, pair, s.scores + low * kPanel + i, 0, values + valueColumn + low * kPanel, high - low, s.result + column + i * kPanel,
                               s.online.shrink + i);
     }
   }
@@ -57,12 +66,22 @@ template <class T> void writeResult(T* y, const float* result, int64_t panelStri
   else writeRow(y, result, panelStride, dim, keep / sum, false);
 }
 
-template <class T> void forwardBlock(const Attention& a, const Sequence& sequence, int64_t head, int64_t query, Scratch& s) {
-  const int64_t dim = a.q.sizes[3], group = head / (a.q.sizes[2] / a.k.sizes[2]);
-  const int64_t queries = minimum(kTile, sequence.queries - query);
-  const Mask mask = maskOf(a, sequence, head);
-  const Dropout dropout = dropoutOf(a, sequence, head);
-  const Rows<const T> k = rowsOf<const T>(a.k, sequence.batch, sequence.firstKey, group), v = rowsOf<const T>(a.v, sequence.batch, sequence.firstKey, group);
+// K and V of the keys [from, to) of a key/value head, hidden ones as zeros.
+template <class T> void packKeysAndValues(const Attention& a, const Sequence& sequence, int64_t group, const KeyPadding& padding, int64_t from, int64_t to, Scratch& s) {
+  const auto pack = [&](const View& x, float* tile) {
+    const auto rows = rowsOf<const T>(x, sequence.batch, sequence.firstKey + from, group);
+    if (padding.flags) packRows(rows, to - from, x.sizes[3], tile, s.keyPanel, [&](int64_t j) { return padding.hidden(from + j); });
+    else packRows(rows, to - from, x.sizes[3], tile, s.keyPanel, NoneHidden{});
+  };
+  pack(a.k, s.keys);
+  pack(a.v, s.values);
+}
+
+// A block of queries against the packed keys, of which the first is `from`.
+template <class T>
+void forwardBlock(const Attention& a, const Sequence& sequence, const Mask& mask, const Dropout& dropout, int64_t head, int64_t query, int64_t from, Scratch& s) {
+  constexpr int64_t kPair = 2;   // vectors of queries that are done with a tile before the next: their scores stay in the first cache level
+  const int64_t dim = a.q.sizes[3], queries = minimum(kTile, sequence.queries - query);
   packTransposed(rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery + query, head), queries, dim, queryFactor(a), s.queries);
   reset(s.online);
   const float cap = capFactor(a);
@@ -70,72 +89,69 @@ template <class T> void forwardBlock(const Attention& a, const Sequence& sequenc
   const int64_t begin = mask.band.low(query) / kTile * kTile, end = mask.band.high(query + queries - 1);
   for (int64_t key = begin; key < end; key += kTile) {
     const Tile t = tileOf(mask.band, query, queries, key, minimum(kTile, end - key));
-    const auto hidden = [&](int64_t j) { return mask.padding.hidden(key + j); };
-    const auto pack = [&](Rows<const T> rows, float* tile) {
-      const Rows<const T> from{rows[key], rows.stride};
-      if (mask.padding.flags) packRows(from, t.keys, dim, tile, Scratch::kPanelFloats, hidden);
-      else packRows(from, t.keys, dim, tile, Scratch::kPanelFloats, NoneHidden{});
-    };
-    pack(k, s.keys);
-    pack(v, s.values);
-    keyProducts(t, s.keys, Scratch::kPanelFloats, s.queries, dim, s.scores);
+    const float *keys = s.keys + (key - from) * kPanel, *values = s.values + (key - from) * kPanel;
     if (dropout.active) drawWords(dropout, t, s.words);
-    for (int64_t i = 0; i < t.vectors(); i++) {
-      float* scores = s.scores + i * kWidth;
-      if (cap > 0) capScores(t, i, cap, scores);
-      maskScores(mask, t, i, scores);
-      onlineSoftmax(t, i, scores, s.online);
-      if (dropout.active)
-        for (int64_t j = t.low[i]; j < t.high[i]; j++)
-          store(scores + j * kPanel, andMask(kept(s.words + i * kWidth, j, threshold), load(scores + j * kPanel)));
+    for (int64_t first = 0; first < t.vectors(); first += kPair) {
+      const int64_t last = minimum(first + kPair, t.vectors()), lastQuery = minimum(last * kWidth, queries);
+      keyProducts(t, first, last, keys, s.keyPanel, s.queries, dim, s.scores);
+      for (int64_t i = first; i < last; i++) {
+        float* scores = s.scores + i * kWidth;
+        if (cap > 0) capScores(t, i, cap, scores);
+        maskScores(mask, t, i, scores);
+        onlineSoftmax(t, i, scores, s.online);
+        if (dropout.active)
+          for (int64_t j = t.low[i]; j < t.high[i]; j++)
+            store(scores + j * kPanel, andMask(kept(s.words + i * kWidth, j, threshold), load(scores + j * kPanel)));
+      }
+      if (key == begin) addTile<Start::zero>(t, mask.band, first * kWidth, lastQuery, values, s, dim);
+      else addTile<Start::scale>(t, mask.band, first * kWidth, lastQuery, values, s, dim);
     }
-    if (key == begin) addTile<Start::zero>(t, mask.band, s, dim);
-    else addTile<Start::scale>(t, mask.band, s, dim);
   }
   const Rows<T> y = rowsOf<T>(a.y, sequence.batch, sequence.firstQuery + query, head);
   for (int64_t i = 0; i < queries; i++) writeResult(y[i], s.result + i * kPanel, Scratch::kPanelFloats, dim, s.online.sum[i], dropout.scale);
   writeLse(a, sequence, head, query, queries, s.online.largest, s.online.sum);
 }
 
-#if defined(WW_TILES)
-// All queries of the blocks [firstBlock, lastBlock) of the query heads that share a key/value head.
-template <class T>
-void forwardHeadTiles(const Attention& a, const Sequence& sequence, int64_t group, int64_t firstBlock, int64_t lastBlock, TileScratch& s, void* plainMemory) {
-  const int64_t dim = a.q.sizes[3], rep = a.q.sizes[2] / a.k.sizes[2], firstQuery = firstBlock * kTile, lastQuery = minimum(lastBlock * kTile, sequence.queries) - 1;
-  if (firstQuery > lastQuery) return;
-  const Band band = maskOf(a, sequence, group * rep).band;
-  const int64_t from = band.low(firstQuery) / kTile * kTile, to = maximum(from, band.high(lastQuery));
-  const bool ordinary = packKeysAndValues<T>(a, sequence, group, paddingOf(a, sequence), from, to, s);
-  for (int64_t head = group * rep; head < (group + 1) * rep; head++) {
+// The keys that the queries [first, last] see, from a multiple of kTile on.
+struct KeyRange { int64_t from, to; };
+KeyRange keysOf(const Band& band, int64_t first, int64_t last) {
+  const int64_t from = band.low(first) / kTile * kTile;
+  return {from, maximum(from, band.high(last))};
+}
+
+// The queries [first, last] of the query heads [head, lastHead] of a key/value head.
+template <class T> void forwardHeads(const Attention& a, const Sequence& sequence, int64_t head, int64_t lastHead, int64_t first, int64_t last, Scratch& s) {
+  const KeyPadding padding = paddingOf(a, sequence);
+  const KeyRange keys = keysOf(maskOf(a, sequence, head).band, first, last);
+  packKeysAndValues<T>(a, sequence, head / (a.q.sizes[2] / a.k.sizes[2]), padding, keys.from, keys.to, s);
+  for (; head <= lastHead; head++) {
     const Mask mask = maskOf(a, sequence, head);
     const Dropout dropout = dropoutOf(a, sequence, head);
-    for (int64_t query = firstQuery; query <= lastQuery; query += kTile) {
-      if (!ordinary || !forwardTiles<T>(a, sequence, mask, dropout, head, query, from, to, s)) {
-        forwardBlock<T>(a, sequence, head, query, Scratch::in(plainMemory, dim));
+    for (int64_t query = first; query <= last; query += kTile) forwardBlock<T>(a, sequence, mask, dropout, head, query, keys.from, s);
+  }
+}
+
+#if defined(WW_TILES)
+// The same on matrix tiles, but for blocks with numbers that are not ordinary.
+template <class T>
+void forwardHeadsTiles(const Attention& a, const Sequence& sequence, int64_t head, int64_t lastHead, int64_t first, int64_t last, TileScratch& s, Scratch& plain) {
+  const KeyRange keys = keysOf(maskOf(a, sequence, head).band, first, last);
+  if (!packKeysAndValues<T>(a, sequence, head / (a.q.sizes[2] / a.k.sizes[2]), paddingOf(a, sequence), keys.from, keys.to, s))
+    return forwardHeads<T>(a, sequence, head, lastHead, first, last, plain);
+  for (; head <= lastHead; head++) {
+    const Mask mask = maskOf(a, sequence, head);
+    const Dropout dropout = dropoutOf(a, sequence, head);
+    for (int64_t query = first; query <= last; query += kTile) {
+      const int64_t queries = minimum(kTile, sequence.queries - query);
+      if (!forwardTiles<T>(a, sequence, mask, dropout, head, query, keys.from, keys.to, s)) {
+        forwardHeads<T>(a, sequence, head, head, query, query + queries - 1, plain);
         continue;
       }
-      const int64_t queries = minimum(kTile, sequence.queries - query);
-      writeColumns(rowsOf<T>(a.y, sequence.batch, sequence.firstQuery + query, head), s.result, queries, dim, false,
+      writeColumns(rowsOf<T>(a.y, sequence.batch, sequence.firstQuery + query, head), s.result, queries, a.q.sizes[3], false,
                    [&](int64_t i) { return s.online.sum[i] == 0.f ? 0.f : dropout.scale / s.online.sum[i]; });
       writeLse(a, sequence, head, query, queries, s.online.largest, s.online.sum);
     }
   }
-}
-
-// Units are heads of keys and values, in parts where there are few of them. Results do not depend on the cut, so that threads may decide it.
-template <class T> void runTiles(const Attention& a, const Sequences& sequences, Context& c) {
-  const int64_t dim = a.q.sizes[3], groups = a.k.sizes[2], units = sequences.count * groups, blocks = ceilDiv(sequences.queries, kTile);
-  const int64_t parts = minimum(blocks, ceilDiv(4 * c.threads(), maximum(1, units))), plain = (static_cast<int64_t>(Scratch::bytes(dim)) + 63) / 64 * 64;
-  const size_t bytes = TileScratch::bytes(dim, sequences.keys, kTerms<T>);
-  const int64_t work = minimum(sequences.queries, kTile) * maximum(1, sequences.keys) * dim * (a.q.sizes[2] / groups);
-  c.parallelFor(units * parts, maximum(1, kWork / maximum(1, work)), [&](int64_t begin, int64_t end, int thread) {
-    char* memory = static_cast<char*>(c.threadScratch(thread, static_cast<size_t>(plain) + bytes));
-    TileScratch& s = TileScratch::in(memory + plain, dim, sequences.keys, kTerms<T>);
-    for (int64_t n = begin; n < end; n++) {
-      const int64_t unit = n / parts, part = parts - 1 - n % parts;   // under a causal mask the last part has most to do: it goes first
-      forwardHeadTiles<T>(a, sequences[unit / groups], unit % groups, blocks * part / parts, blocks * (part + 1) / parts, s, memory);
-    }
-  });
 }
 #endif
 
@@ -235,20 +251,33 @@ template <class T> void runTyped(const Attention& a, Context& c) {
   } else if (const int64_t splits = fewSplits(sequences.count * heads, sequences.keys); isFew(a, sequences.queries) && splits > 1) {
     return runSplit<T>(a, sequences, splits, c);
   }
+  // Units are heads of keys and values, in parts where there are few of them. Results do not depend on the cut, so that threads may decide it.
+  const int64_t groups = a.k.sizes[2], rep = groups ? heads / groups : 0, units = sequences.count * groups, blocks = ceilDiv(sequences.queries, kTile);
+  const int64_t parts = minimum(blocks, ceilDiv(4 * c.threads(), maximum(1, units)));
+  const int64_t work = ceilDiv(sequences.queries, maximum(1, parts)) * maximum(1, sequences.keys) * dim * rep, plain = ceilDiv(static_cast<int64_t>(Scratch::bytes(dim, sequences.keys) + FewScratch::bytes(dim)), 64) * 64;
+  size_t bytes = static_cast<size_t>(plain);
 #if defined(WW_TILES)
-  if (takesTiles(sequences.queries, dim)) return runTiles<T>(a, sequences, c);
+  const bool tiles = takesTiles(sequences.queries, dim);
+  if (tiles) bytes += TileScratch::bytes(dim, sequences.keys, kTerms<T>);
 #endif
-  const int64_t blocks = ceilDiv(sequences.queries, kTile), work = minimum(sequences.queries, kTile) * sequences.keys * dim;
-  const size_t bytes = Scratch::bytes(dim) + FewScratch::bytes(dim);
-  c.parallelFor(sequences.count * heads * blocks, maximum(1, kWork / maximum(1, work)), [&](int64_t begin, int64_t end, int thread) {
-    void* memory = c.threadScratch(thread, bytes);
-    Scratch& s = Scratch::in(memory, dim);
+  c.parallelFor(units * parts, maximum(1, kWork / maximum(1, work)), [&](int64_t begin, int64_t end, int thread) {
+    char* memory = static_cast<char*>(c.threadScratch(thread, bytes));
     for (int64_t n = begin; n < end; n++) {
-      const Sequence sequence = sequences[n / (heads * blocks)];
-      const int64_t head = n / blocks % heads, query = (blocks - 1 - n % blocks) * kTile;   // under a causal mask the most work first
-      if (query >= sequence.queries) continue;
-      if (isFew(a, sequence.queries)) fewWhole<T>(a, sequence, head, memory);
-      else forwardBlock<T>(a, sequence, head, query, s);
+      const Sequence sequence = sequences[n / parts / groups];
+      const int64_t head = n / parts % groups * rep, part = parts - 1 - n % parts;   // under a causal mask the last part has most to do: it goes first
+      const int64_t first = blocks * part / parts * kTile, last = minimum(blocks * (part + 1) / parts * kTile, sequence.queries) - 1;
+      if (first > last) continue;
+      if (isFew(a, sequence.queries)) {
+        for (int64_t h = head; h < head + rep; h++) fewWhole<T>(a, sequence, h, memory);
+        continue;
+      }
+#if defined(WW_TILES)
+      if (tiles) {
+        forwardHeadsTiles<T>(a, sequence, head, head + rep - 1, first, last, TileScratch::in(memory + plain, dim, sequences.keys, kTerms<T>), Scratch::in(memory, dim, sequences.keys));
+        continue;
+      }
+#endif
+      forwardHeads<T>(a, sequence, head, head + rep - 1, first, last, Scratch::in(memory, dim, sequences.keys));
     }
   });
 }

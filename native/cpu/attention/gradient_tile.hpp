@@ -105,8 +105,8 @@ inline void gradientsOfProducts(const Tile& t, const Mask& mask, const Dropout& 
 // Fills probabilities, and scoreGrads if wanted.
 inline void gradientTile(const Tile& t, const Mask& mask, const Dropout& dropout, float cap, const float* keys, const float* values, int64_t panelStride, int64_t dim,
                          ScoreGrads wanted, QueryBlock& b) {
-  keyProducts(t, keys, panelStride, b.queries, dim, b.probabilities);
-  if (wanted != ScoreGrads::none) keyProducts(t, values, panelStride, b.grads, dim, b.scoreGrads);
+  keyProducts(t, 0, t.vectors(), keys, panelStride, b.queries, dim, b.probabilities);
+  if (wanted != ScoreGrads::none) keyProducts(t, 0, t.vectors(), values, panelStride, b.grads, dim, b.scoreGrads);
   gradientsOfProducts(t, mask, dropout, cap, wanted, b);
 }
 

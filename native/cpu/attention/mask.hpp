@@ -86,13 +86,13 @@ inline Tile tileOf(const Band& band, int64_t query, int64_t queries, int64_t key
   return t;
 }
 
-// products[key][query] of the tile for the keys that each pair of vectors needs: scores from K and transposed queries, or dP from V and transposed dY.
-inline void keyProducts(const Tile& t, const float* rows, int64_t rowsPanel, const float* transposed, int64_t dim, float* products) {
-  const int64_t n = t.vectors();
-  for (int64_t v = 0; v < n;) {
+// products[key][query] of the vectors [first, last) of the tile for the keys that each pair of them needs: scores from K and transposed queries, or dP from V and
+// transposed dY.
+inline void keyProducts(const Tile& t, int64_t first, int64_t last, const float* rows, int64_t rowsPanel, const float* transposed, int64_t dim, float* products) {
+  for (int64_t v = first; v < last;) {
     // Two vectors share the loads of K. Where they see different keys, wide vectors go one by one: a product of one is then no slower, and computes less.
-    const bool same = v + 1 < n && t.low[v] == t.low[v + 1] && t.high[v] == t.high[v + 1];
-    const int count = v + 1 < n && (same || kWidth < 16) ? 2 : 1;
+    const bool same = v + 1 < last && t.low[v] == t.low[v + 1] && t.high[v] == t.high[v + 1];
+    const int count = v + 1 < last && (same || kWidth < 16) ? 2 : 1;
     const int64_t low = count == 2 ? minimum(t.low[v], t.low[v + 1]) : t.low[v], high = count == 2 ? maximum(t.high[v], t.high[v + 1]) : t.high[v];
     if (low < high)
       strip<Left::rows, Start::zero>(high - low, count, rows + low * kPanel, rowsPanel, transposed + v * kWidth, dim, products + low * kPanel + v * kWidth, nullptr);
