@@ -56,7 +56,7 @@ function embedded(type: Type): Work {
 }
 
 export const streamWorks: Readonly<Record<string, () => Work>> = {
-  ...Object.fromEntries((['float32', 'bfloat16'] as const).flatMap(type => {
+  ...Object.fromEntries((['float32', 'bfloat16'] as const).flatMap((type): [string, () => Work][] => {
     const name = (what: string): string => `stream-${what}-${type}`
     return [
       [name('copy'), () => { const x = big(type); return { bytes: passes(2, type), run: run(() => clone(x)) } }],
@@ -64,7 +64,7 @@ export const streamWorks: Readonly<Record<string, () => Work>> = {
       [name('addLayerNorm'), () => normed(type)],
       [name('crossEntropy'), () => entropy(type)],
       [name('embedding'), () => embedded(type)],
-    ] as const satisfies readonly (readonly [string, () => Work])[]
+    ]
   })),
   'stream-adamW-float32': updated,
 }

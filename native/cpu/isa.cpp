@@ -30,13 +30,12 @@ const InstructionSet& choose() {
   const char* wanted = std::getenv("WARPWEFT_ISA");
   std::string names;
   for (const InstructionSet& set : kSets) {
-    const bool here = set.supported();
     if (!wanted || !*wanted) {
-      if (here) return set;
+      if (set.supported()) return set;
       continue;
     }
-    if (std::strcmp(wanted, set.name) == 0) {
-      if (here) return set;
+    if (std::strcmp(wanted, set.name) == 0) {   // others are not asked: asking for "amx" makes the state of every thread larger
+      if (set.supported()) return set;
       throw OpError{"ERR_CONFIG", std::string("WARPWEFT_ISA=") + wanted + ": this processor does not have that instruction set; leave the variable unset"};
     }
     names += (names.empty() ? "" : ", ") + std::string(set.name);

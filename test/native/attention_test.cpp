@@ -253,6 +253,45 @@ void specialValues() {
   }
 }
 
+// Matrix tiles cut float32 into bfloat16: they must lose nothing by it, and leave what they cannot hold to the other path, bit for bit.
+void tiles() {
+  const auto forwards = withTiles(WW_ENTRIES(Attention)), backwards = withTiles(WW_ENTRIES(AttentionBackward));
+  if (std::strcmp(forwards.back().isa, "amx") != 0) return;
+  const Kernel &plain = forwards[forwards.size() - 2], &tiled = forwards.back(), &plainBack = backwards[backwards.size() - 2], &tiledBack = backwards.back();
+  Case c;
+  c.Tq = c.Tk = 200; c.H = 4; c.G = 2; c.D = 64; c.causal = true;
+  const auto worst = [](const Tensor& t, const std::vector<double>& expected) {
+    double most = 0;
+    for (int64_t i = 0; i < t.numel(); i++) most = std::fmax(most, std::fabs(t.get(i) - expected[size_t(i)]));
+    return most;
+  };
+  struct Errors { double y, dq, dk, dv; std::string bits; };
+  const auto run = [&](Problem& p, const Kernel& forward, const Kernel& backward) {
+    TestContext two(2);
+    two.run(forward, p.forward());
+    p.reference();
+    Errors e{};
+    e.y = worst(p.y, p.expectedY);
+    const auto givenY = p.y.values();
+    p.reference(&givenY);
+    p.freshGradients();
+    two.run(backward, p.backward());
+    e.dq = worst(p.dq, p.expectedDq); e.dk = worst(p.dk, p.expectedDk); e.dv = worst(p.dv, p.expectedDv);
+    e.bits = p.y.bits() + p.lse.bits() + p.dq.bits() + p.dk.bits() + p.dv.bits();
+    return e;
+  };
+  Problem p(c);
+  const Errors a = run(p, plain, plainBack), b = run(p, tiled, tiledBack);
+  expect(a.bits != b.bits, "tiles are not used");
+  const std::tuple<const char*, double, double> errors[] = {{"y", a.y, b.y}, {"dq", a.dq, b.dq}, {"dk", a.dk, b.dk}, {"dv", a.dv, b.dv}};
+  for (const auto& [name, ofPlain, ofTiles] : errors) expect(ofTiles <= 1.5 * ofPlain, "tiles: the largest error of %s is %g, that of AVX-512 %g", name, ofTiles, ofPlain);
+  for (const double x : {0x1p50, 0x1p-100, double(INFINITY), double(NAN)}) {
+    Problem strange(c);
+    for (int64_t g = 0; g < c.G; g++) strange.v.set((3 * c.G + g) * c.D + 5, x);   // every head has one such number
+    expect(run(strange, plain, plainBack).bits == run(strange, tiled, tiledBack).bits, "tiles: a head with %g among its values is not left to AVX-512", x);
+  }
+}
+
 void brokenOffsets() {
   using Offsets = std::vector<int32_t>;
   for (const auto& [queries, keys, position] : std::vector<std::tuple<Offsets, Offsets, int64_t>>{
@@ -381,6 +420,7 @@ int main() {
 #endif
   emptySizes();
   specialValues();
+  tiles();
   brokenOffsets();
   absentGradients();
   packed();
