@@ -1,11 +1,10 @@
 // Every primitive of the device layer against its definition: in the emulator in four orders of the fibers, and by nvcc on a GPU.
 #include "device_test.hpp"
 
-using namespace warpweft;
-using namespace warpweft::cuda;
-using namespace warpweft::test;
-
+namespace warpweft::test {
 namespace {
+
+using namespace warpweft::cuda;   // not outside: CUDA's headers, of which some come last, mean their own functions of these names
 
 struct Shuffles { uint32_t exclusive[64], down[64], up[64], from[64], votes[64], same[64], sum[64]; int32_t most[64], least[64]; double wide[64]; bool any[64], all[64]; };
 
@@ -389,8 +388,11 @@ void testExtremes() {
 }
 
 }  // namespace
+}  // namespace warpweft::test
 
 int main() {
+  using namespace warpweft::test;
+  using warpweft::bf16, warpweft::f16;
   inEveryOrder([] {
     testConversions();
     testMath();
