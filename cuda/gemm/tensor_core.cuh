@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
   constexpr int kDown = Tile::kWarpM / 16, kAcross = Tile::kWarpN / 16, kSteps = Tile::kK / 16, kStage = LoaderA::kElements + LoaderB::kElements;
   static_assert(kSteps % 2 == 0, "fragments alternate between two sets of registers");
   T* const ring = sharedMemory<T>();
-  const Place place = placeOf(p.schedule);
+  const Place place = placeOf(p.schedule, blockIdx.x);
   int64_t offsets[kMoving];
   p.batch.offsets(place.batch, offsets);
   const int64_t row = place.down * Tile::kM, column = place.across * Tile::kN, steps = Turns::stepsOf(place.firstStep, place.lastStep);
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
             store(slab + (16 * i + 8 * half + g) * Tile::kSlabPitch + warpColumn + 8 * j + 2 * t, pair);
           }
     barrier();
-    finishSlab<T, Tile::kWarpM, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, row + turn * Tile::kWarpM, column);
+    finishSlab<T, Tile::kWarpM, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, row + turn * Tile::kWarpM, column, static_cast<int>(threadIdx.x));
   }
 }
 
