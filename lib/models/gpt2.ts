@@ -15,6 +15,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import { activationOf, checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
+import type { OutputLayer } from './outputLayer.js'
 
 /** GPT-2's configuration under the names of its `config.json`. */
 export interface GPT2Config {
@@ -168,5 +169,5 @@ export class GPT2 extends CausalLanguageModel {
   }
 
   get decoder(): GPT2Model { return this.transformer }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.wte.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.transformer.wte.weight } }
 }

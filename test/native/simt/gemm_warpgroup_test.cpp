@@ -178,7 +178,6 @@ int main() {
   using warpweft::cuda::gemm::TileChoice;
   warpweft::simt::setArchitecture(90);
   products<warpweft::bf16>("bf16 128 x 256", TileChoice::wideGroups);
-
   products<warpweft::bf16>("bf16 128 x 128", TileChoice::squareGroups);
   products<warpweft::f16>("f16 128 x 128", TileChoice::squareGroups);
   plans();
