@@ -20,7 +20,7 @@ template <> void multiply<float>(const Problem& p, const Plan& plan, void* memor
   switch (plan.tile) {
     case TileChoice::large: return with.template operator()<LargeFma>();
     case TileChoice::small: return with.template operator()<SmallFma>();
-    case TileChoice::few: return with.template operator()<FewFma>();
+    default: return with.template operator()<FewFma>();
   }
 }
 

@@ -1,5 +1,6 @@
 // Compiles the kernels of cuda/ for GPUs and reads ptxas's report and the machine code: node scripts/checkKernels.mjs [--arch=80,90a] [--all] [layer_norm …]. Fails where
-// a kernel spills registers, has a stack that nothing allows, exceeds its budget or lacks the instructions that it was written for. No GPU is needed.
+// a kernel spills registers, has a stack that nothing allows, exceeds its budget, lacks the instructions that it was written for, or has products of warpgroups that wait
+// for each other. No GPU is needed.
 import { performance } from 'node:perf_hooks'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
@@ -14,6 +15,8 @@ const stackAllowed = /^unary\.cu .*Any(Forward|Backward)/
 // What a kernel may take at most: registers of a thread, bytes of static shared memory. The first line whose pattern fits "file kernel", as the compiler mangles it, counts.
 // Registers decide how many blocks share a multiprocessor; the limits leave a few for other versions of ptxas.
 const budgets = [
+  // What a block of 384 threads has at its launch; setmaxnreg deals them out anew.
+  { kernel: /^matmul.* .*warpgroupProduct/, registers: 168, shared: 0 },
   { kernel: /^matmul.* .*tensorProduct.*TensorTileILi128E/, registers: 255, shared: 0 },   // 128 threads, two blocks
   { kernel: /^matmul.* .*tensorProduct/, registers: 128, shared: 0 },                      // 128 threads, four blocks
   { kernel: /^matmul.* .*tf32Product.*Tf32TileILi128E/, registers: 255, shared: 0 },   // 128 threads, two blocks
@@ -27,8 +30,10 @@ const budgets = [
   { kernel: /./, registers: 64, shared: 9216 },
 ]
 
-// Instructions that have to be there, by their first word: tensor cores, asynchronous copies, fragments from shared memory. And those that must not.
+// Instructions that have to be there, by their first word: tensor cores, asynchronous copies, fragments from and to shared memory, barriers that count bytes. And those
+// that must not. Of all architectures, or of one.
 const instructions = [
+  { kernel: /warpgroupProduct/, architecture: '90a', needs: ['HGMMA', 'UTMALDG', 'UTMASTG', 'SYNCS', 'STSM', 'USETMAXREG'], refuses: ['LDL', 'STL', 'HMMA'] },
   { kernel: /tensorProduct/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
   { kernel: /attentionForwardINS_\d(f|bf)16E/, needs: ['HMMA', 'LDGSTS', 'LDSM'], refuses: ['LDL', 'STL'] },
   { kernel: /tf32Product/, needs: ['HMMA', 'LDGSTS'], refuses: ['LDL', 'STL'] },
@@ -54,9 +59,9 @@ export function readCode(text) {
 }
 
 /** What is wrong with the instructions of a kernel, in words; undefined if they are as they should be. */
-export function wrongCode(name, words) {
-  for (const { kernel, needs, refuses } of instructions) {
-    if (!kernel.test(name)) continue
+export function wrongCode(name, words, on) {
+  for (const { kernel, architecture, needs, refuses } of instructions) {
+    if (!kernel.test(name) || (architecture && architecture !== on)) continue
     const missing = needs.filter(word => !words.has(word)), unwanted = refuses.filter(word => words.has(word))
     if (missing.length) return `no ${missing.join(', ')} in its machine code`
     if (unwanted.length) return `${unwanted.join(', ')} in its machine code`
@@ -77,18 +82,28 @@ export function readReport(text) {
   return kernels
 }
 
+/**
+ * What ptxas says of wgmma (C7508 to C7517: products that are serialized, waits that it added, a setmaxnreg that it ignores). It calls that information, and it costs
+ * two thirds of the speed.
+ */
+export function readLosses(text) {
+  return text.split('\n').filter(line => /\(C75\d\d\)/.test(line)).map(line => line.replace(/^ptxas info\s*:\s*/, ''))
+}
+
 function compile(nvcc, file, architecture, folder) {
   const cubin = join(folder, `${basename(file, '.cu')}.${architecture}.cubin`)
   const { status, stdout, stderr } = spawnSync(nvcc, [
     '-std=c++20', '-O3', '-cubin', `-arch=sm_${architecture}`, '--extended-lambda', '--expt-relaxed-constexpr', '-Werror', 'all-warnings', '-Xptxas', '-v',
     '-I', root, '-I', join(root, 'native'), '-o', cubin, file], { encoding: 'utf8', maxBuffer: 1 << 28 })
   if (status !== 0) throw new BuildError(`${basename(file)} for sm_${architecture}:\n${stdout}${stderr}`)
+  const losses = readLosses(stdout + stderr)
+  if (losses.length) throw new BuildError(`${basename(file)} for sm_${architecture}:\n${losses.join('\n')}`)
   const kernels = readReport(stdout + stderr)
   if (!kernels.some(k => instructions.some(line => line.kernel.test(k.name)))) return kernels
   const sass = output(join(dirname(nvcc), 'cuobjdump'), ['-sass', cubin], { maxBuffer: 1 << 28 })
   if (!sass) throw new BuildError(`kernels: no cuobjdump beside ${nvcc}, which reads the machine code (pip install "cuda-toolkit[cuobjdump,nvdisasm]")`)
   const code = readCode(sass)
-  return kernels.map(k => ({ ...k, wrong: wrongCode(k.name, code.get(k.name) ?? new Set()) }))
+  return kernels.map(k => ({ ...k, wrong: wrongCode(k.name, code.get(k.name) ?? new Set(), architecture) }))
 }
 
 if (process.argv[1] === import.meta.filename) {

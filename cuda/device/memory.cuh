@@ -5,6 +5,7 @@
 #ifdef WARPWEFT_SIMT
 #include <cstring>
 
+#include "cuda/simt/async.hpp"
 #include "cuda/simt/half.hpp"
 #endif
 
@@ -108,6 +109,7 @@ template <int N, Cache kCache = Cache::usual, class T> WW_DEVICE Vector<T, N> lo
 template <Cache kCache = Cache::usual, class T, int N> WW_DEVICE void store(T* p, const Vector<T, N>& v WW_AT) {
 #ifdef WARPWEFT_SIMT
   simt::checkAligned(p, alignof(Vector<T, N>), "store", file, line);
+  simt::noteWrite(p, sizeof v);
   *reinterpret_cast<Vector<T, N>*>(p) = v;
 #else
   constexpr int bytes = sizeof(T) * N;

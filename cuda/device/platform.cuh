@@ -37,6 +37,17 @@
 
 #endif
 
+// Where kernels may use Hopper's own instructions (mbarrier with bytes, TMA, wgmma, setmaxnreg): in the emulator, which refuses them for other GPUs, and in code for
+// sm_90a. Kernels that do have empty bodies elsewhere.
+#if defined(WARPWEFT_SIMT) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define WW_SM90
+#endif
+#ifdef WARPWEFT_SIMT
+#define WW_GRID_CONSTANT
+#else
+#define WW_GRID_CONSTANT __grid_constant__   // a parameter that is read where the launch has put it: a TensorMap has to be
+#endif
+
 #define WW_DEVICE __device__ __forceinline__
 #ifdef WARPWEFT_SIMT
 #define WW_UNROLL

@@ -117,13 +117,13 @@ struct Partials {
   WW_DEVICE float* at(int64_t M, int64_t split, int64_t row, int64_t column) const { return data + (split * M + row) * pitch + column; }
 };
 
-// Brings a slab of sums, kRows by kColumns in shared memory at a pitch of kPitch floats, to where they go. All threads of the block take part; they have met at a
-// barrier since the slab was written, and meet at another before it is written again.
+// Brings a slab of sums, kRows by kColumns in shared memory at a pitch of kPitch floats, to where they go. kThreads threads take part, of which this is `thread`; they
+// have met at a barrier since the slab was written, and meet at another before it is written again.
 template <class T, int kRows, int kColumns, int kPitch, int kThreads>
-WW_DEVICE void finishSlab(const Epilogue& e, const Partials& partials, int64_t split, const float* slab, int64_t row, int64_t column) {
+WW_DEVICE void finishSlab(const Epilogue& e, const Partials& partials, int64_t split, const float* slab, int64_t row, int64_t column, int thread) {
   constexpr int kUnits = kColumns / kUnit;
   static_assert(kPitch % kUnit == 0);
-  for (int i = static_cast<int>(threadIdx.x); i < kRows * kUnits; i += kThreads) {
+  for (int i = thread; i < kRows * kUnits; i += kThreads) {
     const int r = i / kUnits, c = i % kUnits * kUnit;
     if (row + r >= e.M || column + c >= e.N) continue;
     const Vector<float, kUnit> sums = load<kUnit>(slab + r * kPitch + c);

@@ -56,7 +56,7 @@ template <int kLines, int kPitch, int kDepth, int kThreads> WW_DEVICE void loadL
 template <class Tile> __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) fmaProduct(FmaProduct p) {
   constexpr int kStageA = Tile::kK * Tile::kPitchA, kStage = kStageA + Tile::kK * Tile::kPitchB;
   float* const ring = sharedMemory<float>();
-  const Place place = placeOf(p.schedule);
+  const Place place = placeOf(p.schedule, blockIdx.x);
   int64_t offsets[kMoving];
   p.batch.offsets(place.batch, offsets);
   const int64_t row = place.down * Tile::kM, column = place.across * Tile::kN;
@@ -117,7 +117,7 @@ template <class Tile> __global__ void __launch_bounds__(Tile::kThreads, Tile::kB
         store(slab + (y + i) * Tile::kSlabPitch + x + j * Tile::kThreadsAcross, v);
       }
     barrier();
-    finishSlab<float, Tile::kSlabRows, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, row + turn * Tile::kSlabRows, column);
+    finishSlab<float, Tile::kSlabRows, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, row + turn * Tile::kSlabRows, column, static_cast<int>(threadIdx.x));
   }
 }
 

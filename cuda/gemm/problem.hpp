@@ -105,10 +105,18 @@ inline Problem problemOf(const Matmul& op) {
       p.M *= size;
       continue;
     }
+    // A dimension that goes on where the one within it ends is no dimension of its own.
+    bool goesOn = p.batch.rank > 0;
+    for (int k = 0; k < kMoving; k++)
+      if (*views[k] && goesOn) goesOn = views[k]->strides[d] == p.batch.sizes[p.batch.rank - 1] * p.batch.strides[p.batch.rank - 1][k];
+    p.batch.count *= size;
+    if (goesOn) {
+      p.batch.sizes[p.batch.rank - 1] *= size;
+      continue;
+    }
     p.batch.sizes[p.batch.rank] = size;
     for (int k = 0; k < kMoving; k++) p.batch.strides[p.batch.rank][k] = *views[k] ? views[k]->strides[d] : 0;
     p.batch.rank++;
-    p.batch.count *= size;
   }
   settle(p);
   if (p.c.row == 1 && p.c.column != 1) {

@@ -16,18 +16,20 @@ struct Schedule {
 
 struct Place { int64_t down, across, split, batch, firstStep, lastStep; };
 
-WW_DEVICE Place placeOf(const Schedule& s) {
-  const int64_t tiles = s.tilesDown * s.tilesAcross, block = blockIdx.x;
-  const int64_t tile = block % tiles, rest = block / tiles;
-  const int64_t group = tile / (Schedule::kGroup * s.tilesAcross), within = tile - group * Schedule::kGroup * s.tilesAcross;
-  const int64_t height = least(Schedule::kGroup, s.tilesDown - group * Schedule::kGroup);
+// Divisions are in Int: 64 bits take long, where 32 are enough the caller says so (of the number of all places, and of steps times splits).
+template <class Int = int64_t> WW_DEVICE Place placeOf(const Schedule& s, int64_t index) {
+  const Int block = static_cast<Int>(index), down = static_cast<Int>(s.tilesDown), across = static_cast<Int>(s.tilesAcross), splits = static_cast<Int>(s.splits);
+  const Int steps = static_cast<Int>(s.steps), full = static_cast<Int>(Schedule::kGroup), tiles = down * across;
+  const Int rest = block / tiles, tile = block - rest * tiles;
+  const Int group = tile / (full * across), within = tile - group * full * across, left = down - group * full;
+  const Int height = left < full ? left : full, column = within / height, batch = rest / splits, split = rest - batch * splits;
   Place p;
-  p.across = within / height;
-  p.down = group * Schedule::kGroup + (within - p.across * height);
-  p.split = rest % s.splits;
-  p.batch = s.firstBatch + rest / s.splits;
-  p.firstStep = s.steps * p.split / s.splits;
-  p.lastStep = s.steps * (p.split + 1) / s.splits;
+  p.across = column;
+  p.down = group * full + (within - column * height);
+  p.split = split;
+  p.batch = s.firstBatch + batch;
+  p.firstStep = steps * split / splits;
+  p.lastStep = steps * (split + 1) / splits;
   return p;
 }
 

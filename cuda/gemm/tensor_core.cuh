@@ -62,7 +62,8 @@ WW_DEVICE void wayOut(const Product& p, const Place& place, const int64_t (&offs
             store(slab + (16 * i + 8 * half + g) * Tile::kSlabPitch + warp % Tile::kWarpsAcross * Tile::kWarpN + 8 * j + 2 * t, pair);
           }
     barrier();
-    finishSlab<T, Tile::kWarpM, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, place.down * Tile::kM + turn * Tile::kWarpM, place.across * Tile::kN);
+    finishSlab<T, Tile::kWarpM, Tile::kN, Tile::kSlabPitch, Tile::kThreads>(epilogue, p.partials, place.split, slab, place.down * Tile::kM + turn * Tile::kWarpM, place.across * Tile::kN,
+                                                                                   static_cast<int>(threadIdx.x));
   }
 }
 
@@ -73,7 +74,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorProduct(T
   constexpr int kDown = Tile::kWarpM / 16, kAcross = Tile::kWarpN / 16, kSteps = Tile::kK / 16, kStage = LoaderA::kElements + LoaderB::kElements;
   static_assert(kSteps % 2 == 0, "fragments alternate between two sets of registers");
   T* const ring = sharedMemory<T>();
-  const Place place = placeOf(p.schedule);
+  const Place place = placeOf(p.schedule, blockIdx.x);
   int64_t offsets[kMoving];
   p.batch.offsets(place.batch, offsets);
   const int64_t row = place.down * Tile::kM, column = place.across * Tile::kN, steps = Turns::stepsOf(place.firstStep, place.lastStep);

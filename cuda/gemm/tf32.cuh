@@ -48,7 +48,7 @@ template <class Tile, bool kAlongA, bool kAlongB> __global__ void __launch_bound
   constexpr int kDown = Tile::kWarpM / 16, kAcross = Tile::kWarpN / 8, kPitchA = kAlongA ? Tile::kPitchDepth : Tile::pitchLines(Tile::kM);
   constexpr int kPitchB = kAlongB ? Tile::kPitchDepth : Tile::pitchLines(Tile::kN), kStageA = Tile::floatsOf(Tile::kM);
   float* const ring = sharedMemory<float>();
-  const Place place = placeOf(p.schedule);
+  const Place place = placeOf(p.schedule, blockIdx.x);
   int64_t offsets[kMoving];
   p.batch.offsets(place.batch, offsets);
   const int64_t row = place.down * Tile::kM, column = place.across * Tile::kN, k = place.firstStep * Tile::kK;

@@ -86,8 +86,17 @@ void become(Fiber* to) {
 
 Thread* next() {
   Machine& m = machine();
-  const int position = m.ready.take();
-  return position < 0 ? nullptr : &m.threads[m.threadAt[position]];
+  for (;;) {
+    const int position = m.ready.take();
+    if (position >= 0) return &m.threads[m.threadAt[position]];
+    if (m.error || m.remaining == 0) return nullptr;
+    try {
+      if (!advanceAsync()) return nullptr;
+    } catch (...) {
+      m.error = std::current_exception();
+      return nullptr;
+    }
+  }
 }
 
 void runThreads(Fiber& fiber);
@@ -134,15 +143,6 @@ void runThreads(Fiber& fiber) {
     become(n ? n->fiber : m.main);
   }
 }
-
-void wait(Site at) {
-  Thread* me = self;
-  me->waits = at;
-  yield();
-  me->waits.what = nullptr;
-}
-
-void wake(Thread* t) { machine().ready.add(machine().positionOf[t->linear]); }
 
 bool same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
 bool same(const Site& a, const Site& b) { return a.line == b.line && same(a.file, b.file) && same(a.what, b.what); }
@@ -227,6 +227,8 @@ void runBlock(uint3 index) {
     }
   }
   arrange(n);
+  beginAsync();
+  beginWarpgroups();
   m.ready.fill(n);
   m.remaining = n;
   Thread* first = next();
@@ -234,6 +236,14 @@ void runBlock(uint3 index) {
   become(idleFiber());
   self = nullptr;
   if (!m.error && m.remaining) m.error = std::make_exception_ptr(Error(std::string(m.kernel.name) + ": " + deadlock()));
+  if (!m.error) {
+    try {
+      endWarpgroups();
+      endAsync();
+    } catch (...) {
+      m.error = std::current_exception();
+    }
+  }
   // Copies that nobody waited for still read their source.
   if (!m.error) for (unsigned t = 0; t < n; t++) finishCopies(m.threads[t], m.threads[t].group);
 }
@@ -258,8 +268,21 @@ void setOrder(Order order, uint64_t seed) {
   m.orderKnown = true;
 }
 
-int architecture() {
-  static const int number = [] {
+Order order() { return machine().order; }
+uint64_t seed() { return machine().seed; }
+
+void wait(Site at) {
+  Thread* me = self;
+  me->waits = at;
+  yield();
+  me->waits.what = nullptr;
+}
+
+void wake(Thread* t) { machine().ready.add(machine().positionOf[t->linear]); }
+
+namespace {
+int& played() {
+  static int number = [] {
     const char* text = std::getenv("WARPWEFT_SIMT_ARCH");
     if (!text || !*text) return 80;
     for (int known : {80, 86, 89, 90, 100, 120})
@@ -268,6 +291,10 @@ int architecture() {
   }();
   return number;
 }
+}  // namespace
+
+int architecture() { return played(); }
+void setArchitecture(int number) { played() = number; }
 
 int sharedMemoryLimit() {
   switch (architecture()) {
@@ -284,7 +311,7 @@ void fail(const char* file, int line, const char* format, ...) {
   std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
   std::string who = self ? " (block " + nameOf(block.index) + ", thread " + std::to_string(self->linear) + ")" : std::string();
-  throw Error(std::string(self ? machine().kernel.name : "simt") + ": " + text + " at " + file + ":" + std::to_string(line) + who);
+  throw Error(std::string(machine().kernel.name ? machine().kernel.name : "simt") + ": " + text + " at " + file + ":" + std::to_string(line) + who);
 }
 
 void launch(const Kernel& kernel, dim3 grid, dim3 size, size_t sharedBytes) {
@@ -323,6 +350,7 @@ void launch(const Kernel& kernel, dim3 grid, dim3 size, size_t sharedBytes) {
   }
   m.dynamicMemory.reset();
   m.dynamicBytes = 0;
+  m.kernel = {};
   running = nullptr;
   if (!m.error) return;
   // Threads that were left waiting: their fibers start afresh next time.
@@ -399,6 +427,7 @@ void complete(Meeting& m) {
 }
 
 void* dynamicShared() { return machine().dynamicMemory.get(); }
+size_t dynamicBytes() { return machine().dynamicBytes; }
 
 void SharedArray::renew() {
   Machine& m = machine();

@@ -68,8 +68,11 @@ extern Block block;
 enum class Order { forward, reverse, shuffled };
 // WARPWEFT_SIMT_ORDER=forward | reverse | shuffled[:seed] unless set here.
 void setOrder(Order order, uint64_t seed = 0);
-// The GPU that is played: 80, 86, 89, 90, 100 or 120. WARPWEFT_SIMT_ARCH, else 80.
+Order order();
+uint64_t seed();
+// The GPU that is played: 80, 86, 89, 90, 100 or 120. WARPWEFT_SIMT_ARCH, else 80, unless a test sets it.
 int architecture();
+void setArchitecture(int number);
 int sharedMemoryLimit();   // bytes a block may have on that GPU
 
 struct Kernel {
@@ -79,6 +82,17 @@ struct Kernel {
 };
 // Runs a grid to its end. Throws Error with the kernel's name and the line where it went wrong; the machine can be used again after that.
 void launch(const Kernel& kernel, dim3 grid, dim3 size, size_t sharedBytes);
+
+// The running thread waits until somebody wakes it; what it waits for has to be looked at again then.
+void wait(Site at);
+void wake(Thread* t);
+
+// What goes on beside the threads of a block (async.cpp, warpgroup.cpp): at its beginning, when no thread can run (true if something was brought on), at its end.
+void beginAsync();
+bool advanceAsync();
+void endAsync();
+void beginWarpgroups();
+void endWarpgroups();
 
 [[noreturn]] void fail(const char* file, int line, const char* format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -103,6 +117,7 @@ template <class Out, class In, class Compute> Out collective(uint32_t mask, cons
 
 // Dynamic shared memory of the block: exactly as large as the launch says, so that AddressSanitizer sees the first byte beyond.
 void* dynamicShared();
+size_t dynamicBytes();
 
 // A static shared array: memory of its own, poisoned when a block first touches it.
 class SharedArray {

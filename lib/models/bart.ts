@@ -2,8 +2,6 @@ import { ConfigError } from '../errors.js'
 import { type Embedding, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
-import { add } from '../ops/add.js'
-import { cast } from '../ops/copy.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -12,6 +10,7 @@ import { BartDecoder, BartEncoder, tokenEmbedding } from './bartLayers.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import type { PretrainedConfig } from './configuration.js'
 import { EncoderDecoder, type ReadingOptions, Seq2SeqLanguageModel, shiftedAround } from './encoderDecoder.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass, type Task } from './pretrained.js'
 import { ClassificationHead, SourceClassifier, SourceQuestionAnswering } from './sourceClassifier.js'
 
@@ -74,10 +73,7 @@ export class BartForConditionalGeneration extends Seq2SeqLanguageModel {
   get sourceVocabSize(): number { return this.config.vocab_size }
   get maxPositions(): number { return this.config.max_position_embeddings }
   override shiftRight(labels: Tensor): Tensor { return this.model.shiftRight(labels) }
-  protected project(x: Tensor): Tensor {
-    const y = this.lm_head.forward(x)
-    return add(y, cast(reshape(this.final_logits_bias, [this.vocabSize]), y.dtype))
-  }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.lm_head.weight, bias: reshape(this.final_logits_bias, [this.vocabSize]) } }
 }
 
 /** An output layer over the decoder's vocabulary, with the embedding's weight where that is tied. */
@@ -146,7 +142,7 @@ export class BartForCausalLM extends CausalLanguageModel {
   }
 
   get decoder(): BartDecoder { return this.model.decoder }
-  protected project(x: Tensor): Tensor { return this.lm_head.forward(x) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.lm_head.weight } }
 }
 
 const requireEncoder = (type: BartType, config: PretrainedConfig): PretrainedConfig => {

@@ -115,7 +115,7 @@ export class BertLMHeadModel extends CausalEncoder<BertModel> {
     this.cls = predictionHead(this.config)
   }
 
-  protected project(x: Tensor): Tensor { return this.cls.predictions.forward(x, wordsOf(this.bert)) }
+  protected override project(x: Tensor): Tensor { return this.cls.predictions.forward(x, wordsOf(this.bert)) }
 }
 
 /** BERT that tells whether the second text follows the first, 0, or is another, 1: logits `[B, 2]`. */

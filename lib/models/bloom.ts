@@ -15,6 +15,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** BLOOM's configuration under the names of its `config.json`. */
@@ -154,7 +155,7 @@ export class Bloom extends CausalLanguageModel {
   }
 
   get decoder(): BloomModel { return this.transformer }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.word_embeddings.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.transformer.word_embeddings.weight } }
 }
 
 const configuration = ({ config }: Bloom | BloomModel): PretrainedConfig => config

@@ -7,6 +7,7 @@ import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Decoder, DecoderInputs, DecoderState } from './decoder.js'
+import { logitsOf, lossOfOutput, type OutputLayer } from './outputLayer.js'
 
 /** A decoder that predicts the next token: what all of them do alike, around the layers and the output of a model. */
 export abstract class CausalLanguageModel extends Module implements GenerativeModel {
@@ -14,8 +15,10 @@ export abstract class CausalLanguageModel extends Module implements GenerativeMo
 
   /** The layers. */
   abstract readonly decoder: Decoder
+  /** What makes logits; undefined where `project` does more than that. */
+  protected get output(): OutputLayer | undefined { return undefined }
   /** Logits `[…, V]` of hidden states `[…, C]`. */
-  protected abstract project(x: Tensor): Tensor
+  protected project(x: Tensor): Tensor { return logitsOf(x, this.output!) }
 
   get vocabSize(): number { return this.decoder.vocabSize }
   /** What it was built for, or Infinity. */
@@ -33,7 +36,10 @@ export abstract class CausalLanguageModel extends Module implements GenerativeMo
   /** Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Labels are the next tokens themselves: they are not shifted here. */
   loss({ ids, labels, ...inputs }: DecoderInputs & { ids: Tensor, labels: Tensor },
     { reduction = 'mean', labelSmoothing = 0 }: { reduction?: 'mean' | 'sum', labelSmoothing?: number } = {}): Tensor {
-    return scope(() => crossEntropy(this.forward(ids, inputs), labels, { reduction, labelSmoothing }))
+    return scope(() => {
+      const x = this.decoder.forward(ids, inputs), { output } = this, options = { reduction, labelSmoothing }
+      return (output && lossOfOutput(x, labels, output, options)) ?? crossEntropy(this.project(x), labels, options)
+    })
   }
 
   prepare({ attentionMask, cache }: DecodingInputs = {}): DecodingState { return this.decoder.begin(attentionMask, cache) }

@@ -136,7 +136,7 @@ export class ElectraForCausalLM extends CausalEncoder<ElectraModel> {
     this.generator_lm_head = new VocabularyOutput(this.config, this.config.embedding_size)
   }
 
-  protected project(x: Tensor): Tensor { return this.generator_lm_head.forward(this.generator_predictions.forward(x), wordsOf(this.electra)) }
+  protected override project(x: Tensor): Tensor { return this.generator_lm_head.forward(this.generator_predictions.forward(x), wordsOf(this.electra)) }
 }
 
 const classifierDropout = (c: ElectraConfig): number => c.classifier_dropout ?? c.hidden_dropout_prob

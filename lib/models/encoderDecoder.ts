@@ -16,6 +16,7 @@ import { full } from '../tensor/create.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { PretrainedConfig } from './configuration.js'
+import { logitsOf, lossOfOutput, type OutputLayer } from './outputLayer.js'
 
 /** What a decoder is given besides its ids, `[B, T]`. */
 export interface TargetContext {
@@ -127,15 +128,20 @@ export abstract class Seq2SeqLanguageModel extends EncoderDecoder implements Gen
   readonly isEncoderDecoder = true
   abstract readonly vocabSize: number
   abstract readonly maxPositions: number
+  /** What makes logits; undefined where `project` does more than that. */
+  protected get output(): OutputLayer | undefined { return undefined }
   /** Logits `[…, V]` of hidden states `[…, C]`. */
-  protected abstract project(x: Tensor): Tensor
+  protected project(x: Tensor): Tensor { return logitsOf(x, this.output!) }
 
   /** Logits `[B, T, V]` for the token after each of `target` `[B, T]`, given `source` `[B, S]`. */
   forward(source: Tensor, target: Tensor, masks: Seq2SeqMasks = {}): Tensor { return this.project(this.states(source, target, masks)) }
 
   /** Mean (or sum) cross-entropy of `labels` `[B, T]`, -100 not counted. Without `decoderInput` the labels are shifted right. */
   loss({ source, decoderInput, labels, ...masks }: LabelledTargets, { labelSmoothing = 0, reduction = 'mean' }: { labelSmoothing?: number, reduction?: 'mean' | 'sum' } = {}): Tensor {
-    return scope(() => crossEntropy(this.forward(source, decoderInput ?? this.shiftRight(labels), masks), labels, { labelSmoothing, reduction }))
+    return scope(() => {
+      const x = this.states(source, decoderInput ?? this.shiftRight(labels), masks), { output } = this, options = { labelSmoothing, reduction }
+      return (output && lossOfOutput(x, labels, output, options)) ?? crossEntropy(this.project(x), labels, options)
+    })
   }
 
   prepare({ source, attentionMask, cache }: DecodingInputs): EncoderDecoderState {

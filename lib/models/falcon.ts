@@ -9,7 +9,6 @@ import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters, type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -18,6 +17,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** Falcon's configuration under the names of its `config.json`; without `alibi` positions are those of `rope_parameters`, or `rope_theta` and `rope_scaling`. */
@@ -206,7 +206,7 @@ export class Falcon extends CausalLanguageModel {
   }
 
   get decoder(): FalconModel { return this.transformer }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.word_embeddings.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.transformer.word_embeddings.weight } }
 }
 
 const configuration = ({ config }: Falcon | FalconModel): PretrainedConfig => config

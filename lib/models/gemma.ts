@@ -185,7 +185,7 @@ export class Gemma extends CausalLanguageModel {
   }
 
   get decoder(): GemmaModel { return this.model }
-  protected project(x: Tensor): Tensor {
+  protected override project(x: Tensor): Tensor {
     const logits = this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.embed_tokens.weight)
     const cap = this.config.model_type === 'gemma2' ? this.config.final_logit_softcapping : null
     return cap === null ? logits : mul(tanh(div(logits, cap)), cap)

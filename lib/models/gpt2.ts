@@ -18,6 +18,7 @@ import { type ActivatedLinear, activatedLinear } from './activations.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
+import type { OutputLayer } from './outputLayer.js'
 
 /** GPT-2's configuration under the names of its `config.json`. */
 export interface GPT2Config {
@@ -181,5 +182,5 @@ export class GPT2 extends CausalLanguageModel {
   }
 
   get decoder(): GPT2Model { return this.transformer }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.wte.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.transformer.wte.weight } }
 }

@@ -4,7 +4,6 @@ import { Module } from '../nn/module.js'
 import { add } from '../ops/add.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
 import { indexSelect } from '../ops/indexSelect.js'
-import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { arange } from '../tensor/create.js'
 import { scope } from '../tensor/scope.js'
@@ -14,6 +13,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import type { PretrainedConfig } from './configuration.js'
 import { type GPT2Config, GPT2Model } from './gpt2.js'
 import type { LabelLossOptions } from './labels.js'
+import type { OutputLayer } from './outputLayer.js'
 
 /** Texts to choose from: all are `[B, N, T]`, N choices for each of B. */
 export interface ChoiceInputs {
@@ -78,7 +78,7 @@ export class GPT2DoubleHeads extends CausalLanguageModel {
   }
 
   get decoder(): GPT2Model { return this.transformer }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.transformer.wte.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.transformer.wte.weight } }
 
   /** Both heads on texts to choose from. @throws ShapeError for inputs of another rank or size */
   choose({ ids, attentionMask, choiceTokens }: ChoiceInputs): DoubleHeadsLogits {

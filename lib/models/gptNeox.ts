@@ -8,7 +8,6 @@ import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -17,6 +16,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /**
@@ -174,7 +174,7 @@ export class GPTNeoX extends CausalLanguageModel {
   }
 
   get decoder(): GPTNeoXModel { return this.gpt_neox }
-  protected project(x: Tensor): Tensor { return this.embed_out ? this.embed_out.forward(x) : linear(x, this.gpt_neox.embed_in.weight) }
+  protected override get output(): OutputLayer { return { layer: this.embed_out, table: this.gpt_neox.embed_in.weight } }
 }
 
 const configuration = ({ config }: GPTNeoX | GPTNeoXModel): PretrainedConfig => config

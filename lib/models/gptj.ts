@@ -8,7 +8,6 @@ import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -17,6 +16,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, type PretrainedConfig, renamed } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** GPT-J's configuration under the names of its `config.json`. */
@@ -180,7 +180,7 @@ export class GPTJ extends CausalLanguageModel {
   }
 
   get decoder(): GPTJModel { return this.transformer }
-  protected project(x: Tensor): Tensor { return linear(x, this.lm_head.weight ?? this.transformer.wte.weight, this.lm_head.bias) }
+  protected override get output(): OutputLayer { return { layer: undefined, table: this.lm_head.weight ?? this.transformer.wte.weight, bias: this.lm_head.bias } }
 }
 
 const configuration = ({ config }: GPTJ | GPTJModel): PretrainedConfig => config

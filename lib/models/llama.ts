@@ -7,7 +7,6 @@ import { attentionSublayer } from '../nn/recompute.js'
 import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
-import { linear } from '../ops/linear.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { gateOf } from './activations.js'
@@ -15,6 +14,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** The kin of LLaMA that differ in biases, windows and norms of heads alone. */
@@ -166,7 +166,7 @@ export class Llama extends CausalLanguageModel {
   }
 
   get decoder(): LlamaModel { return this.model }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.embed_tokens.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.model.embed_tokens.weight } }
 }
 
 /** config.json: a key that its family does not have would make another model of it; to transformers a Mistral with layer_types is a Ministral. */

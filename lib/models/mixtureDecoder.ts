@@ -8,7 +8,6 @@ import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
-import { linear } from '../ops/linear.js'
 import { mul } from '../ops/mul.js'
 import { split } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
@@ -16,6 +15,7 @@ import type { Tensor } from '../tensor/tensor.js'
 import { CausalLanguageModel } from './causalLanguageModel.js'
 import { paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderInputs, type DecoderStep } from './decoder.js'
+import type { OutputLayer } from './outputLayer.js'
 
 // What Mixtral and Qwen's mixtures have alike: everything but the layers.
 
@@ -109,7 +109,7 @@ export abstract class MixtureLanguageModel<C extends MixtureConfig & PretrainedC
   }
 
   get decoder(): MixtureDecoder<C> { return this.model }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.embed_tokens.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.model.embed_tokens.weight } }
 
   /** Logits `[B, T, V]` as from `forward`, and the loss that is least where experts are used alike. @param attentionMask 1 where there is a token, `[B, T]` */
   routed(ids: Tensor, options: DecoderInputs = {}): { logits: Tensor, auxLoss: Tensor } {

@@ -10,7 +10,6 @@ import { attentionSublayer } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
 import { embedding } from '../ops/embedding.js'
-import { linear } from '../ops/linear.js'
 import { reshape, slice } from '../ops/view.js'
 import { noGrad, scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -19,6 +18,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** OPT's configuration under the names of its `config.json`. */
@@ -206,7 +206,7 @@ export class OPT extends CausalLanguageModel {
   }
 
   get decoder(): OPTModel { return this.model }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.decoder.embed_tokens.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.model.decoder.embed_tokens.weight } }
 }
 
 const configuration = ({ config }: OPT | OPTModel): PretrainedConfig => config

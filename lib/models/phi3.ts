@@ -12,7 +12,6 @@ import { add } from '../ops/add.js'
 import { concat } from '../ops/concat.js'
 import { clone } from '../ops/copy.js'
 import { indexSelect } from '../ops/indexSelect.js'
-import { linear } from '../ops/linear.js'
 import { reshape, slice, split } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -21,6 +20,7 @@ import { CausalLanguageModel } from './causalLanguageModel.js'
 import { checkSizes, completed, paddingOf, type PretrainedConfig } from './configuration.js'
 import { Decoder, DecoderState, type DecoderStep } from './decoder.js'
 import { headClasses } from './decoderHeads.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass } from './pretrained.js'
 
 /** Configuration under the names of `config.json`; further keys are those of rotary positions (`rope_parameters`, or `rope_theta` and `rope_scaling`). */
@@ -242,7 +242,7 @@ export class Phi3 extends CausalLanguageModel {
   }
 
   get decoder(): Phi3Model { return this.model }
-  protected project(x: Tensor): Tensor { return this.lm_head ? this.lm_head.forward(x) : linear(x, this.model.embed_tokens.weight) }
+  protected override get output(): OutputLayer { return { layer: this.lm_head, table: this.model.embed_tokens.weight } }
 }
 
 /** Phi-3's files say nothing of a width of heads that follows from the others. */

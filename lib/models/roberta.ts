@@ -94,7 +94,7 @@ export class RobertaForCausalLM extends CausalEncoder<RobertaModel> {
     this.lm_head = new LanguageModelHead(this.config)
   }
 
-  protected project(x: Tensor): Tensor { return this.lm_head.forward(x, wordsOf(this.roberta)) }
+  protected override project(x: Tensor): Tensor { return this.lm_head.forward(x, wordsOf(this.roberta)) }
 }
 
 const classifierDropout = (c: RobertaConfig): number => c.classifier_dropout ?? c.hidden_dropout_prob

@@ -10,6 +10,7 @@ import { activationFunction } from './activations.js'
 import { checkSizes, completed, type PretrainedConfig } from './configuration.js'
 import { EncoderDecoder, type ReadingOptions, Seq2SeqLanguageModel } from './encoderDecoder.js'
 import { completedLabels, type LabelConfig, type LabelLossOptions, labelNames } from './labels.js'
+import type { OutputLayer } from './outputLayer.js'
 import { pretrainedClass, type PretrainedClass, type Task } from './pretrained.js'
 import { ClassificationHead, SourceClassifier, SourceQuestionAnswering } from './sourceClassifier.js'
 import { T5Decoder, T5Encoder } from './t5Layers.js'
@@ -131,7 +132,8 @@ export class T5ForConditionalGeneration extends Seq2SeqLanguageModel {
   }
 
   get vocabSize(): number { return this.config.vocab_size }
-  protected project(x: Tensor): Tensor { return this.lm_head.forward(this.config.scale_decoder_outputs ? mul(x, this.config.d_model ** -0.5) : x) }
+  protected override get output(): OutputLayer | undefined { return this.config.scale_decoder_outputs ? undefined : { layer: this.lm_head, table: this.lm_head.weight } }
+  protected override project(x: Tensor): Tensor { return this.lm_head.forward(this.config.scale_decoder_outputs ? mul(x, this.config.d_model ** -0.5) : x) }
 }
 
 /** The encoder alone. */

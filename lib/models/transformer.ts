@@ -9,10 +9,10 @@ import { TransformerDecoder, TransformerEncoder, type TransformerLayerOptions } 
 import { activations } from '../ops/codes.js'
 import { cast } from '../ops/copy.js'
 import { crossEntropy } from '../ops/crossEntropy.js'
-import { linear } from '../ops/linear.js'
 import { select } from '../ops/view.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { logitsOf, lossOfOutput, type OutputLayer } from './outputLayer.js'
 import type { PretrainedClass } from './pretrained.js'
 
 /** The encoder-decoder of "Attention Is All You Need" (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762), and its usual variations. */
@@ -130,8 +130,7 @@ export class Transformer extends Module implements GenerativeModel {
 
   /** Logits `[B, T, V]` for the token after each of `target` `[B, T]`. */
   forward(source: Tensor, target: Tensor, { sourceMask }: { sourceMask?: Tensor | undefined } = {}): Tensor {
-    const memory = this.encode(source, sourceMask)
-    return this.project(this.transformer.decoder.forward(this.embedTarget(target, 0), memory, sourceMask ? { memoryKeyPadding: sourceMask } : {}))
+    return this.project(this.states(source, target, sourceMask))
   }
 
   /**
@@ -140,7 +139,10 @@ export class Transformer extends Module implements GenerativeModel {
    */
   loss({ source, sourceMask, decoderInput, labels }: { source: Tensor, sourceMask?: Tensor | undefined, decoderInput: Tensor, labels: Tensor },
     { labelSmoothing = 0, reduction = 'mean' }: { labelSmoothing?: number, reduction?: 'mean' | 'sum' } = {}): Tensor {
-    return scope(() => crossEntropy(this.forward(source, decoderInput, { sourceMask }), labels, { labelSmoothing, reduction }))
+    return scope(() => {
+      const x = this.states(source, decoderInput, sourceMask), options = { labelSmoothing, reduction }
+      return lossOfOutput(x, labels, this.output, options) ?? crossEntropy(this.project(x), labels, options)
+    })
   }
 
   prepare({ source, attentionMask, cache }: DecodingInputs): EncoderDecoderState {
@@ -165,9 +167,13 @@ export class Transformer extends Module implements GenerativeModel {
     return this.dropout.forward(this.positions.forward((this.target_embedding ?? this.embedding).forward(ids), start))
   }
 
-  private project(y: Tensor): Tensor {
-    return this.generator ? this.generator.forward(y) : linear(y, (this.target_embedding ?? this.embedding).weight)
+  private states(source: Tensor, target: Tensor, sourceMask: Tensor | undefined): Tensor {
+    const memory = this.encode(source, sourceMask)
+    return this.transformer.decoder.forward(this.embedTarget(target, 0), memory, sourceMask ? { memoryKeyPadding: sourceMask } : {})
   }
+
+  private get output(): OutputLayer { return { layer: this.generator, table: (this.target_embedding ?? this.embedding).weight } }
+  private project(x: Tensor): Tensor { return logitsOf(x, this.output) }
 }
 
 export const transformerClasses: readonly PretrainedClass[] = [{

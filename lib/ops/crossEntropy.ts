@@ -41,7 +41,7 @@ export function crossEntropy(
     const targets = contiguous(labels)
     const losses = empty(labels.shape, 'float32', x.device), lse = emptyLike(losses), counted = empty([], 'float32', x.device)
     native.crossEntropy(x.handle, targets.handle, losses.raw, lse.raw, counted.raw, labelSmoothing, ignoreIndex, zLoss)
-    const loss = reduction === 'none' ? losses : total(losses, reduction === 'mean' ? counted : undefined)
+    const loss = reduction === 'none' ? losses : totalLoss(losses, reduction === 'mean' ? counted : undefined)
     recorded(loss, { name: 'crossEntropy', inputs: [x], saved: [x, targets, lse, counted] }, (dy, into, [x_, labels_, lse_, counted_]) => {
       if (inPlace) offerMemory(x, x_!)
       // dy is one number, or one for each row.
@@ -63,8 +63,8 @@ function offerMemory(logits: Tensor, handle: number): void {
   node.gradients[logits.output] = Gradient.within(native.view(handle, 0, root.rank, ...root.shape, ...root.strides), root.size)
 }
 
-/** The sum of the losses, divided by the number that counts if that is given (which becomes 1 where it was 0). */
-function total(losses: Tensor, counted: Tensor | undefined): Tensor {
+/** @internal The sum of the losses, divided by the number that counts if that is given (which becomes 1 where it was 0). */
+export function totalLoss(losses: Tensor, counted: Tensor | undefined): Tensor {
   const sum = empty([], 'float32', losses.device), ones = losses.shape.map(() => 1)
   const target = native.view(sum.raw, 0, ones.length, ...ones, ...ones)
   native.reduce(losses.raw, target, reduceOps.sum)
@@ -76,7 +76,8 @@ function total(losses: Tensor, counted: Tensor | undefined): Tensor {
   return sum
 }
 
-function withQuotient(a: number, b: number, { dtype, device }: Tensor, use: (quotient: number) => void): void {
+/** @internal */
+export function withQuotient(a: number, b: number, { dtype, device }: Tensor, use: (quotient: number) => void): void {
   const quotient = native.alloc(dtypeId(dtype), device.index, 0)
   try {
     native.binary(a, b, quotient, binaryOps.div)

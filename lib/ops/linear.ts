@@ -22,16 +22,16 @@ export interface LinearOptions {
   dtype?: DType | undefined
 }
 
-/** A handle of the `[out, in]` weight in another dtype, made for this product alone; the gradient goes to the weight itself. */
-function inDtype(weight: Tensor, dtype: DType): { handle: number, made: Tensor | undefined } {
+/** @internal A handle of the `[out, in]` weight in another dtype, made for this product alone; the gradient goes to the weight itself. */
+export function inDtype(weight: Tensor, dtype: DType): { handle: number, made: Tensor | undefined } {
   if (weight.dtype === dtype) return { handle: weight.handle, made: undefined }
   const made = emptyLike(weight, weight.shape, dtype)
   native.copy(weight.handle, made.raw)
   return { handle: made.raw, made }
 }
 
-/** Calls `use` with a handle of the transpose of a matrix. */
-function withTranspose(handle: number, [rows, columns]: readonly [number, number], strides: readonly number[], use: (handle: number) => void): void {
+/** @internal Calls `use` with a handle of the transpose of a matrix. */
+export function withTranspose(handle: number, [rows, columns]: readonly [number, number], strides: readonly number[], use: (handle: number) => void): void {
   const view = native.view(handle, 0, 2, columns, rows, strides[1]!, strides[0]!)
   try {
     use(view)

@@ -95,6 +95,7 @@ function everything(): void {
   train(ops.addRMSNorm(x, ops.mul(x, 2), w, { dropout: 0.25 }).y)
   train(ops.crossEntropy(x, flat))
   train(ops.crossEntropy(x, flat, { labelSmoothing: 0.1 }))
+  train(ops.linearCrossEntropy(x, ones([5, 4], { requiresGrad: true }), flat, { rows: 1, bias: ones([5], { requiresGrad: true }) }))
   train(ops.matmul(x, ops.transpose(x)))
   train(ops.linear(x, ones([5, 4], { requiresGrad: true }), ones([5], { requiresGrad: true }), { activation: 'gelu' }))
   for (const stored of [quantized(new Float32Array(20).fill(0.5), [5, 4], 'int8'), quantized(new Float32Array(280).fill(0.5), [70, 4], 'nf4'), quantized(new Float32Array(20), [5, 4], 'nf4', { doubleQuantization: false })]) {

@@ -29,7 +29,8 @@ Tensor matrices(DType t, const std::vector<int64_t>& batch, int64_t R, int64_t C
   }
   sizes.insert(sizes.end(), {R, C});
   strides.insert(strides.end(), {row, column});
-  return Tensor(t, sizes, strides, layout == Layout::rows ? 0 : 1);
+  // Askew, but for rows, and for columns that could begin at multiples of 16 bytes.
+  return Tensor(t, sizes, strides, layout == Layout::rows || (layout == Layout::columns && R % 8 == 0) ? 0 : 1);
 }
 
 double activated(int64_t activation, double x) {
@@ -202,6 +203,17 @@ void chosenCases(const Kernel& k) {
     run(k, {.batch = {3, 5}, .M = 7, .N = 33, .K = 20, .type = t, .out = t, .a = R, .b = C, .broadcast = true, .bias = true, .preactivation = true, .activation = 1});
     run(k, {.batch = {5, 8}, .M = 1, .N = 64, .K = 48, .type = t, .out = t, .a = R, .b = C, .broadcast = true});
     run(k, {.batch = {100}, .M = 16, .N = 16, .K = 32, .type = t, .out = t, .a = R, .b = C, .derivative = true, .activation = 2});
+    // All rows at multiples of 16 bytes, in every direction: what copies of whole boxes can bring.
+    for (Layout a : {R, C})
+      for (Layout b : {R, C}) {
+        run(k, {.batch = {}, .M = 136, .N = 72, .K = 88, .type = t, .out = t, .a = a, .b = b, .bias = true, .activation = 1, .alpha = -0.3});
+        run(k, {.batch = {}, .M = 40, .N = 264, .K = 64, .type = t, .out = DType::f32, .a = a, .b = b, .accumulate = true, .bias = true, .activation = 4});
+        run(k, {.batch = {3}, .M = 24, .N = 40, .K = 72, .type = t, .out = t, .a = a, .b = b, .derivative = true, .activation = 2});
+      }
+    run(k, {.batch = {}, .M = 72, .N = 40, .K = 48, .type = t, .out = t, .a = R, .b = C, .c = C, .bias = true, .preactivation = true, .activation = 3});
+    run(k, {.batch = {2, 3}, .M = 16, .N = 24, .K = 40, .type = t, .out = t, .a = R, .b = R});
+    run(k, {.batch = {2, 3}, .M = 16, .N = 24, .K = 40, .type = t, .out = t, .a = C, .b = C, .broadcast = true, .bias = true});
+    run(k, {.batch = {}, .M = 64, .N = 48, .K = 1032, .type = t, .out = DType::f32, .a = C, .b = R, .accumulate = true, .sums = true});
     // Nothing to add up, nothing to write.
     run(k, {.batch = {}, .M = 20, .N = 21, .K = 0, .type = t, .out = t, .bias = true, .sums = true, .activation = 1});
     run(k, {.batch = {}, .M = 2, .N = 9, .K = 0, .type = t, .out = t, .b = C, .accumulate = true});

@@ -68,6 +68,8 @@ opCases('linear', [
   plain([17], 5),
   plain([63, 1000], 3, 'gelu'),
   plain([0, 5], 3),
+  plain([40, 64], 72, 'gelu'),   // rows at multiples of 16 bytes, on the way forward and back
+  plain([3, 24, 40], 136),
   { ...plain([130, 300], 257, 'geluTanh'), ulps: 24, large: true },
   ...(['relu', 'gelu', 'geluTanh', 'silu'] as const).map(a => plain([17, 33], 19, a)),
   {

@@ -63,6 +63,8 @@ opCases('matmul', [
   plain([5, 4], [2, 3, 4, 3]),
   plain([1, 5, 4], [3, 4, 3]),
   plain([63, 17], [17, 1000]),
+  plain([24, 40], [40, 72], 0.5),   // rows at multiples of 16 bytes
+  plain([3, 24, 40], [3, 40, 72]),
   { ...plain([300, 260], [260, 300]), large: true },
   { ...plain([20, 4000], [4000, 24]), large: true },   // so deep that the depth is split
   { ...plain([3, 65, 257], [3, 257, 65]), large: true },
