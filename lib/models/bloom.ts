@@ -1,11 +1,10 @@
 import { ConfigError } from '../errors.js'
 import { Alibi } from '../nn/alibi.js'
 import { splitHeads } from '../nn/fusedHeads.js'
-import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { linear } from '../ops/linear.js'
 import { reshape } from '../ops/view.js'
@@ -102,7 +101,7 @@ class Block extends Module {
     return scope(() => {
       const p = this.training ? this.c.hidden_dropout : 0, behindNorm = this.c.apply_residual_connection_post_layernorm
       const normed = this.input_layernorm.forward(x)
-      const { y, sum } = this.post_attention_layernorm.add(behindNorm ? normed : x, attentionSublayer((z, bias) => this.self_attention.forward(z!, { ...context, ...(bias ? { bias } : {}) }), normed, ...(context.bias ? [context.bias] : [])), p)
+      const { y, sum } = this.post_attention_layernorm.add(behindNorm ? normed : x, decoderAttention((z, kept) => this.self_attention.forward(z, kept), normed, context), p)
       return add(behindNorm ? y : sum, new Dropout(p).forward(this.mlp.forward(y)))
     })
   }

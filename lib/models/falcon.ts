@@ -1,11 +1,10 @@
 import { ConfigError } from '../errors.js'
 import { Alibi } from '../nn/alibi.js'
 import { splitHeads } from '../nn/fusedHeads.js'
-import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream, rounded } from '../nn/precision.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters, type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -140,7 +139,7 @@ class Layer extends Module {
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
       const { hidden_dropout, attention_dropout } = this.c, dropout = new Dropout(this.training ? hidden_dropout : 0)
-      const forAttention = rounded((this.ln_attn ?? this.input_layernorm)!.forward(x)), attended = attentionSublayer((z, bias) => this.self_attention.forward(z!, { ...context, ...(bias ? { bias } : {}) }), forAttention, ...(context.bias ? [context.bias] : []))
+      const forAttention = rounded((this.ln_attn ?? this.input_layernorm)!.forward(x)), attended = decoderAttention((z, kept) => this.self_attention.forward(z, kept), forAttention, context)
       if (this.post_attention_layernorm) {
         const { y, sum } = this.post_attention_layernorm.add(x, attended, this.training ? attention_dropout : 0)
         return add(sum, dropout.forward(this.mlp.forward(y)))

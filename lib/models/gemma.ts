@@ -1,10 +1,9 @@
 import { ConfigError } from '../errors.js'
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../io/halfFloats.js'
 import { GatedFeedForward } from '../nn/gatedFeedForward.js'
-import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -115,7 +114,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
-      const attended = attentionSublayer(z => this.self_attn.forward(this.input_layernorm.forward(z!), context), x)
+      const attended = decoderAttention((z, kept) => this.self_attn.forward(this.input_layernorm.forward(z), kept), x, context)
       if (!this.pre_feedforward_layernorm || !this.post_feedforward_layernorm) {
         const { y, sum } = this.post_attention_layernorm.add(x, attended)
         return add(sum, this.mlp.forward(y))

@@ -1,10 +1,9 @@
 import { ConfigError } from '../errors.js'
 import { splitHeads } from '../nn/fusedHeads.js'
-import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -112,7 +111,7 @@ class Layer extends Module {
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
       const p = this.training ? this.c.hidden_dropout : 0, dropout = new Dropout(p)
-      const attended = attentionSublayer(z => this.attention.forward(this.input_layernorm.forward(z!), context), x)
+      const attended = decoderAttention((z, kept) => this.attention.forward(this.input_layernorm.forward(z), kept), x, context)
       if (this.c.use_parallel_residual) return add(add(dropout.forward(this.mlp.forward(this.post_attention_layernorm.forward(x))), dropout.forward(attended)), x)
       const { y, sum } = this.post_attention_layernorm.add(x, attended, p)
       return add(sum, dropout.forward(this.mlp.forward(y)))

@@ -1,10 +1,9 @@
 import { ConfigError } from '../errors.js'
-import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { intoStream, rounded } from '../nn/precision.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -115,7 +114,7 @@ class Block extends Module {
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
       const normed = rounded(this.ln_1.forward(x))
-      return add(add(this.dropout.forward(attentionSublayer(z => this.attn.forward(z!, context), normed)), this.dropout.forward(this.mlp.forward(normed))), x)
+      return add(add(this.dropout.forward(decoderAttention((z, kept) => this.attn.forward(z, kept), normed, context)), this.dropout.forward(this.mlp.forward(normed))), x)
     })
   }
 }

@@ -1,9 +1,8 @@
 import { ConfigError } from '../errors.js'
 import { GatedFeedForward } from '../nn/gatedFeedForward.js'
-import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { type RopeParameters, wholeHeadRope } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -105,7 +104,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
-      const { y, sum } = this.post_attention_layernorm.add(x, attentionSublayer(z => this.self_attn.forward(this.input_layernorm.forward(z!), context), x))
+      const { y, sum } = this.post_attention_layernorm.add(x, decoderAttention((z, kept) => this.self_attn.forward(this.input_layernorm.forward(z), kept), x, context))
       return add(sum, this.mlp.forward(y))
     })
   }

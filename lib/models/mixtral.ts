@@ -1,10 +1,9 @@
 import { type Gate, gated } from '../nn/gatedFeedForward.js'
-import { type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, GroupedQueryAttention } from '../nn/groupedQueryAttention.js'
 import { Linear, RMSNorm } from '../nn/layers.js'
 import { MixtureOfExperts } from '../nn/mixtureOfExperts.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { concat } from '../ops/concat.js'
 import { scope } from '../tensor/scope.js'
@@ -86,7 +85,7 @@ class Layer extends Module implements MixtureLayer {
 
   forward(x: Tensor /* B T C */, context: DecoderContext, router = false): Tensor {
     return scope(() => {
-      const { y, sum } = this.post_attention_layernorm.add(x, attentionSublayer(z => this.self_attn.forward(this.input_layernorm.forward(z!), context), x))
+      const { y, sum } = this.post_attention_layernorm.add(x, decoderAttention((z, kept) => this.self_attn.forward(this.input_layernorm.forward(z), kept), x, context))
       const mixed = this.block_sparse_moe.forward(y), result = add(sum, mixed.y)
       return router ? concat([result, mixed.logits], -1) : result
     })

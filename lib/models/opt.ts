@@ -1,12 +1,11 @@
 import { ConfigError, ShapeError } from '../errors.js'
-import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import { isLeftOut } from '../nn/layerDrop.js'
 import { Dropout, Embedding, LayerNorm, Linear } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { Parameter } from '../nn/parameter.js'
 import { intoStream, rounded } from '../nn/precision.js'
 import { tokenPositions } from '../nn/promptMask.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { add } from '../ops/add.js'
 import { cast } from '../ops/copy.js'
 import { embedding } from '../ops/embedding.js'
@@ -108,10 +107,10 @@ class Layer extends Module {
     return scope(() => {
       const p = this.training ? this.c.dropout : 0
       if (!this.c.do_layer_norm_before) {
-        const { y } = this.self_attn_layer_norm.add(x, attentionSublayer(z => this.self_attn.forward(z!, context), x), p)
+        const { y } = this.self_attn_layer_norm.add(x, decoderAttention((z, kept) => this.self_attn.forward(z, kept), x, context), p)
         return this.final_layer_norm.add(y, this.feedForward(y), p).y
       }
-      const { y, sum } = this.final_layer_norm.add(x, attentionSublayer(z => this.self_attn.forward(this.self_attn_layer_norm.forward(z!), context), x), p)
+      const { y, sum } = this.final_layer_norm.add(x, decoderAttention((z, kept) => this.self_attn.forward(this.self_attn_layer_norm.forward(z), kept), x, context), p)
       return add(sum, new Dropout(p).forward(this.feedForward(y)))
     })
   }

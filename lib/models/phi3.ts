@@ -1,11 +1,10 @@
 import { ConfigError } from '../errors.js'
 import { FusedGatedFeedForward } from '../nn/gatedFeedForward.js'
-import { type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
+import { decoderAttention, type DecoderContext, turnedAttention } from '../nn/groupedQueryAttention.js'
 import type { CacheOptions } from '../nn/keyValueCache.js'
 import { Dropout, Embedding, Linear, RMSNorm } from '../nn/layers.js'
 import { Module } from '../nn/module.js'
 import { intoStream } from '../nn/precision.js'
-import { attentionSublayer } from '../nn/recompute.js'
 import { ropeParameters, type RopeParameters } from '../nn/rope.js'
 import { RotaryPositions } from '../nn/rotaryPositions.js'
 import { add } from '../ops/add.js'
@@ -115,7 +114,7 @@ class Layer extends Module {
 
   forward(x: Tensor /* B T C */, context: DecoderContext): Tensor {
     return scope(() => {
-      const attended = attentionSublayer(z => this.self_attn.forward(this.input_layernorm.forward(z!), context), x)
+      const attended = decoderAttention((z, kept) => this.self_attn.forward(this.input_layernorm.forward(z), kept), x, context)
       const { y, sum } = this.post_attention_layernorm.add(x, attended, this.training ? this.c.resid_pdrop : 0)
       return add(sum, this.dropout.forward(this.mlp.forward(y)))
     })

@@ -6,6 +6,7 @@ import type { KeyValueCache } from './keyValueCache.js'
 import { Linear, RMSNorm } from './layers.js'
 import { Module } from './module.js'
 import { intoStream, rounded } from './precision.js'
+import { attentionSublayer } from './recompute.js'
 import type { Turn } from './rotaryPositions.js'
 
 export interface GroupedQueryOptions {
@@ -95,6 +96,15 @@ export function turnedAttention(
   // A cache with a window holds the newest positions alone.
   const padding = keyPadding && { keyPadding: keyPadding.shape[1] === keys.shape[1] ? keyPadding : slice(keyPadding, 1, -keys.shape[1]!) }
   return attention(turn(q), keys, values, { ...options, ...padding, ...(bias ? { bias } : {}), ...packed(offsets), causal: true })
+}
+
+/**
+ * The attention sublayer of a decoder layer (`attentionSublayer`): what of its context may be gone by the backward pass, the bias and the positions, is kept for it.
+ * @param fn of x and the context @param x `[B, T, C]`
+ */
+export function decoderAttention(fn: (x: Tensor, context: DecoderContext) => Tensor, x: Tensor, context: DecoderContext): Tensor {
+  const { bias, turn } = context, positions = turn?.positions
+  return attentionSublayer((z, ...kept) => fn(z!, { ...context, bias: bias && kept[0], turn: positions ? turn!.again!(kept.at(-1)!) : turn }), x, ...[bias, positions].filter(t => t !== undefined))
 }
 
 /** Offsets of packed texts as attention takes them. */

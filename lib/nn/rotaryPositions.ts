@@ -9,7 +9,12 @@ import { Module } from './module.js'
 import { ropeFrequencies, type RopeParameters } from './rope.js'
 
 /** Turns the heads of queries or keys, `[B, T, H, D]`, by the angles of their positions. */
-export type Turn = (x: Tensor) => Tensor
+export interface Turn {
+  (x: Tensor): Tensor
+  /** Those of all columns, where they are in a tensor, which may be freed before a backward pass that turns again: `again` does so by a copy that is not. */
+  readonly positions?: Tensor
+  again?(positions: Tensor): Turn
+}
 
 /** Rotary positions of a model: tables of cos and sin that grow with the sequence. Nothing is learned. */
 export class RotaryPositions extends Module {
@@ -41,10 +46,11 @@ export class RotaryPositions extends Module {
    */
   at(start: number | Tensor, end: number): Turn {
     const positions = typeof start === 'number' ? start : contiguous(start)
-    return x => {
+    const turn = (x: Tensor): Tensor => {
       const { cos, sin } = this.table(end, x.device)   // asked for at each use: a layer that is recomputed may come after a longer sequence has made the table anew
       return rotary(x, cos, sin, { positions, interleaved: this.interleaved })
     }
+    return typeof positions === 'number' ? turn : Object.assign(turn, { positions, again: (kept: Tensor): Turn => this.at(kept, end) })
   }
 
   private table(end: number, device: Device): { cos: Tensor, sin: Tensor } {

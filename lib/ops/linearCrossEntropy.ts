@@ -81,8 +81,9 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, labels: Tensor, op
   const wanted = (t: Tensor | undefined, shape: number[]): Tensor | undefined => records && t?.requiresGrad ? f32(shape) : undefined
   const dx = wanted(input, [M, K]), dw = wanted(weight, [V, K]), db = wanted(bias, [V])
   const logits = empty([rows, V], dtype, x.device), rounded = records && dtype !== operands ? emptyLike(logits, logits.shape, operands) : undefined
-  const lse = f32([rows]), one = f32([])
-  native.fill(one.raw, 1)
+  // In float16 those of logits are scaled, whatever the loss is scaled by later: small probabilities would be lost below its least number.
+  const lse = f32([rows]), factor = records && operands === 'float16' ? 1024 : 1, one = f32([])
+  native.fill(one.raw, factor)
   for (let piece = 0; piece < pieces; piece++) {
     const range = [piece * rows, Math.min(rows, M - piece * rows)] as const, first = [0, range[1]] as const, sign = piece === 0 ? 1 : -1
     const count = native.view(counts.raw, piece, 0)
@@ -108,22 +109,24 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, labels: Tensor, op
   }
   const counted = f32([])
   withRepeated(counted.raw, { shape: [], strides: [] }, [1], total => { native.reduce(counts.raw, total, reduceOps.sum) })
-  const loss = totalLoss(losses, reduction === 'mean' ? counted : undefined)
-  recorded(loss, { name: 'linearCrossEntropy', inputs: [input, weight, bias], saved: [dx, dw, db, counted] }, (dy, into, [dx_, dw_, db_, counted_]) => {
+  const loss = totalLoss(losses, reduction === 'mean' ? counted : undefined)   // from here on counted is 1 where it was 0
+  const divisor = f32([])
+  if (reduction === 'mean') native.scalarBinary(counted.raw, divisor.raw, binaryOps.mul, factor, false)
+  else native.fill(divisor.raw, factor)
+  recorded(loss, { name: 'linearCrossEntropy', inputs: [input, weight, bias], saved: [dx, dw, db, divisor] }, (dy, into, [dx_, dw_, db_, divisor_]) => {
     const give = (scale: number): void => {
       for (const [t, gradient, shape] of [[input, dx_!, [M, K]], [weight, dw_!, [V, K]], [bias, db_!, [V]]] as const) {
         const target = gradient && into(t)
         if (!target || !t) continue
-        withRepeated(scale, { shape: [], strides: [] }, shape, factor => {
-          if (t.dtype === 'float32') { native.binary(gradient, factor, target, binaryOps.mul); return }
-          withTemporary(shape, loss, scaled => { native.binary(gradient, factor, scaled, binaryOps.mul); native.copy(scaled, target) })
+        withRepeated(scale, { shape: [], strides: [] }, shape, scales => {
+          if (t.dtype === 'float32') { native.binary(gradient, scales, target, binaryOps.mul); return }
+          withTemporary(shape, loss, scaled => { native.binary(gradient, scales, scaled, binaryOps.mul); native.copy(scaled, target) })
         })
       }
     }
-    if (reduction === 'mean') withQuotient(dy, counted_!, loss, give)
-    else give(dy)
+    withQuotient(dy, divisor_!, loss, give)
   })
-  for (const t of [logits, rounded, lse, one, losses, counts, counted, dx, dw, db, made]) t?.dispose()
+  for (const t of [logits, rounded, lse, one, losses, counts, counted, divisor, dx, dw, db, made]) t?.dispose()
   if (targets !== labels) targets.dispose()
   if (input !== converted) input.dispose()
   if (converted !== x) converted.dispose()

@@ -135,9 +135,10 @@ template <class T> void forwardHeads(const Attention& a, const Sequence& sequenc
 // The same on matrix tiles, but for blocks with numbers that are not ordinary.
 template <class T>
 void forwardHeadsTiles(const Attention& a, const Sequence& sequence, int64_t head, int64_t lastHead, int64_t first, int64_t last, TileScratch& s, Scratch& plain) {
-  const KeyRange keys = keysOf(maskOf(a, sequence, head).band, first, last);
-  if (!packKeysAndValues<T>(a, sequence, head / (a.q.sizes[2] / a.k.sizes[2]), paddingOf(a, sequence), keys.from, keys.to, s))
-    return forwardHeads<T>(a, sequence, head, lastHead, first, last, plain);
+  const Band band = maskOf(a, sequence, head).band;
+  KeyRange keys = keysOf(band, first, last);
+  keys.to = maximum(keys.to, minimum(ceilDiv(keys.to, kTile) * kTile, band.end));   // whole tiles, whose numbers decide what may go here
+  packKeysAndValues<T>(a, sequence, head / (a.q.sizes[2] / a.k.sizes[2]), paddingOf(a, sequence), keys.from, keys.to, s);
   for (; head <= lastHead; head++) {
     const Mask mask = maskOf(a, sequence, head);
     const Dropout dropout = dropoutOf(a, sequence, head);

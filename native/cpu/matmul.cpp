@@ -20,7 +20,7 @@ void product(const Product& p, const Plan& q, char* memory, const Workers& worke
     if (q.weighted) return weightedRows<T>(p, memory, workers);
 #if defined(WW_TILES)
     if (q.tiles) {
-      if (ordinary<T>(p.a, p.M, p.K, workers) && ordinary<T>(p.b, p.N, p.K, workers)) return Blocked<TileElement<T>, TileElement<T>, T>::run(p, q, memory, workers);
+      if (ordinary<T>(p, workers)) return Blocked<TileElement<T>, TileElement<T>, T>::run(p, q, memory, workers);
       return Blocked<float, T, T>::run(p, planOf(p, false), memory, workers);
     }
 #endif

@@ -20,6 +20,7 @@ import { tensor } from '#lib/tensor/create.js'
 import { manualSeed } from '#lib/tensor/random.js'
 import { scope } from '#lib/tensor/scope.js'
 import type { Tensor } from '#lib/tensor/tensor.js'
+import { levels } from './recomputed.js'
 
 const sizes = { vocab_size: 40, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 1, head_dim: 8, max_position_embeddings: 64, initializer_range: 0.5 }
 const models: Readonly<Record<string, () => CausalLanguageModel>> = {
@@ -56,7 +57,7 @@ describe('texts packed into one row', () => {
   test.each(Object.entries(models))('of %s have the loss and the gradients of a row for each', (_, create) => {
     manualSeed(3)
     const model = create()
-    for (const activationCheckpointing of [false, true]) {
+    for (const activationCheckpointing of levels) {
       model.activationCheckpointing = activationCheckpointing
       const apart = lossAndGradients(model, () => tensors(inRows)), together = lossAndGradients(model, () => tensors(flat))
       expect(Math.abs(together.loss - apart.loss)).toBeLessThan(1e-5 * apart.loss)

@@ -290,6 +290,23 @@ void tiles() {
     for (int64_t g = 0; g < c.G; g++) strange.v.set((3 * c.G + g) * c.D + 5, x);   // every head has one such number
     expect(run(strange, plain, plainBack).bits == run(strange, tiled, tiledBack).bits, "tiles: a head with %g among its values is not left to AVX-512", x);
   }
+  // Where the last queries alone see such a number, the threads do not decide who goes which way.
+  Problem late(c);
+  for (int64_t g = 0; g < c.G; g++) late.k.set(((c.Tk - 1) * c.G + g) * c.D + 5, 0x1p-100);
+  std::string bits[2];
+  for (int t : {0, 1}) {
+    TestContext context(t ? 8 : 1);
+    context.run(tiled, late.forward());
+    bits[t] = late.y.bits() + late.lse.bits();
+  }
+  expect(bits[0] == bits[1], "tiles: bits depend on threads");
+  // Numbers that are ordinary, but make score gradients that are not.
+  Problem small(c);
+  for (Tensor* x : {&small.v, &small.dy})
+    for (int64_t i = 0; i < x->numel(); i++) x->set(i, x->get(i) * 0x1p-60);
+  const Errors ofSmall = run(small, plain, plainBack), ofSmallTiles = run(small, tiled, tiledBack);
+  expect(ofSmallTiles.dq <= 1.5 * ofSmall.dq && ofSmallTiles.dk <= 1.5 * ofSmall.dk, "tiles: of small numbers the largest errors are %g and %g, those of AVX-512 %g and %g", ofSmallTiles.dq,
+         ofSmallTiles.dk, ofSmall.dq, ofSmall.dk);
 }
 
 void brokenOffsets() {

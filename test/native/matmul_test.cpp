@@ -198,6 +198,9 @@ void chosenCases(const Kernel& k) {
     if (t == DType::f32) run(k, {.batch = {}, .M = 130, .N = 200, .K = 10007, .type = t, .out = t, .a = C, .b = R, .sums = true, .alpha = 0.5});
     run(k, {.batch = {}, .M = 260, .N = 150, .K = 2600, .type = t, .out = DType::f32, .a = C, .b = R, .sums = true});
     run(k, {.batch = {}, .M = 6, .N = 700, .K = 1100, .type = t, .out = t, .a = R, .b = C, .bias = true, .activation = 4});
+    // Every number of few rows, against so many columns that a task has as many sums as it can hold.
+    for (int64_t M = 1; M <= 16; M++)
+      for (Layout b : {R, C}) run(k, {.batch = {}, .M = M, .N = 12300, .K = 3, .type = t, .out = DType::f32, .a = R, .b = b});
     run(k, {.batch = {}, .M = 7, .N = 777, .K = 300, .type = t, .out = t, .a = R, .b = R, .bias = true, .activation = 3});
     // Batches that become rows, and batches of many small products.
     run(k, {.batch = {3, 5}, .M = 7, .N = 33, .K = 20, .type = t, .out = t, .a = R, .b = C, .broadcast = true, .bias = true, .preactivation = true, .activation = 1});
@@ -302,6 +305,15 @@ void tilesOf(const std::vector<Kernel>& kernels) {
     expect(std::memcmp(got, of, static_cast<size_t>(M * N) * 4) == 0, "tiles take %g, which has no terms", static_cast<double>(extreme));
     x[3 * K + 77] = before;
   }
+  // Numbers that are ordinary, but whose products are so small that those of their parts are lost.
+  for (int64_t i = 0; i < M * K; i++) x[i] *= 0x1p-60f;
+  run(tiles, c);
+  run(plain, expected);
+  expect(std::memcmp(got, of, static_cast<size_t>(M * N) * 4) != 0 && error(got) <= 1.5 * error(of), "tiles: of numbers near 2^-60 the error is %.3g, without them %.3g", error(got), error(of));
+  for (int64_t i = 0; i < K * N; i++) y[i] *= 0x1p-55f;
+  run(tiles, c);
+  run(plain, expected);
+  expect(std::memcmp(got, of, static_cast<size_t>(M * N) * 4) == 0, "tiles take products near 2^-115, whose parts are lost");
 }
 #endif
 

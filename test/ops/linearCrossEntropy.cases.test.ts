@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import { ConfigError, ShapeError } from '#lib/errors.js'
 import { backward } from '#lib/autograd/backward.js'
-import { tensor } from '#lib/tensor/create.js'
+import { full, tensor } from '#lib/tensor/create.js'
 import { defaultDevice, memory } from '#lib/tensor/device.js'
 import type { DType } from '#lib/tensor/dtype.js'
 import { autocast, noGrad, scope } from '#lib/tensor/scope.js'
@@ -82,6 +82,20 @@ describe('linearCrossEntropy', () => {
             expect(furthest(loss, expected)).toBeLessThanOrEqual(bound)
             for (const name of ['x', 'weight', 'bias'] as const) expect(furthest(a[name].grad!, b[name].grad!)).toBeLessThanOrEqual(bound)
           })
+  })
+
+  test('in float16 a loss scale saves the gradients of small probabilities, as it does in the composition', () => {
+    scope(() => {
+      const few = 40, onlyBias = () => ({ x: tensor(new Float32Array(few * K), [few, K]), weight: tensor(new Float32Array(V * K), [V, K]), bias: leaf({ data: Array.from({ length: V }, (_, v) => v === 0 ? 0 : -18 - Math.round(16 * v / V) / 16), shape: [V] } as never) })
+      const labels = tensor(new Int32Array(few), [few]), { x, weight, bias } = onlyBias()
+      for (const reduction of ['sum', 'mean'] as const) {
+        backward(autocast('float16', () => linearCrossEntropy(x, weight, labels, { bias, rows: 16, reduction })), full([], 4096))
+        const of = numbers(bias.grad!).map(g => g / 4096 / (reduction === 'sum' ? few : 1)), p = numbers(bias).map(Math.exp)
+        for (let v = 1; v < V; v++) expect(Math.abs(of[v]! / p[v]! - 1)).toBeLessThan(0.01)   // e^-18 to e^-19: half of float16's least number and less
+        bias.grad!.dispose()
+        bias.grad = undefined
+      }
+    })
   })
 
   test('gradients of two calls add up, those of what is frozen are not computed', () => {

@@ -35,11 +35,11 @@ struct GradientScratch {
   }
 };
 
-template <class T> bool allOrdinary(Rows<const T> rows, int64_t count, int64_t columns) {
+template <class T> Inspection inspected(Rows<const T> rows, int64_t count, int64_t columns) {
   Inspection seen;
   for (int64_t r = 0; r < count; r++)
     for (int64_t c = 0; c < columns; c += kWidth) (void)seen(loadFrom(rows[r], c, columns));
-  return seen.ordinary();
+  return seen;
 }
 
 // The patches of a tile: of 32 queries, the keys [low, high) that some of them see, in whole patches; and of 32 keys, the patches of queries that see some of them.
@@ -107,21 +107,25 @@ template <class T> struct TileGradients {
   TileGradients(const AttentionBackward& op, const Sequence& of, const Mask& m, int64_t h, GradientScratch& scratch)
       : a(op), sequence(of), mask(m), head(h), dim(op.q.sizes[3]), group(h / (op.q.sizes[2] / op.k.sizes[2])), s(scratch), wanted(op.dq || op.dk) {}
 
-  // The operands of the keys [from, to). False where some number is not ordinary, of these or of any query.
+  // The operands of the keys [from, to). False where some number is not ordinary, of these or of any query; or where dS, which is made of dy and v, may be so small that
+  // its products with k and q lose their parts (of bfloat16 these are lost in any case).
   bool takeKeys(int64_t from, int64_t to) {
-    if (!allOrdinary(rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery, head), sequence.queries, dim)) return false;
-    if (!allOrdinary(rowsOf<const T>(a.dy, sequence.batch, sequence.firstQuery, head), sequence.queries, dim)) return false;
-    Inspection seen;
+    const Inspection ofQueries = inspected(rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery, head), sequence.queries, dim);
+    const Inspection ofGrads = inspected(rowsOf<const T>(a.dy, sequence.batch, sequence.firstQuery, head), sequence.queries, dim);
+    if (!ofQueries.ordinary() || !ofGrads.ordinary()) return false;
+    Inspection ofKeys, ofValues;
     const auto pack = [&](auto hidden) {
       const OperandRows<T, decltype(hidden)> k{rowsOf<const T>(a.k, sequence.batch, sequence.firstKey + from, group), to - from, dim, 1.f, hidden},
           v{rowsOf<const T>(a.v, sequence.batch, sequence.firstKey + from, group), to - from, dim, 1.f, hidden};
-      packLines<kOwn>(k, s.keys, seen);
-      packLines<kOwn>(v, s.values, seen);
-      if (a.dq) packColumns<kOwn>(k, 0, patches(to - from), s.keyColumns, seen);
+      packLines<kOwn>(k, s.keys, ofKeys);
+      packLines<kOwn>(v, s.values, ofValues);
+      if (a.dq) packColumns<kOwn>(k, 0, patches(to - from), s.keyColumns, ofKeys);
     };
     if (mask.padding.flags) pack([&](int64_t j) { return mask.padding.hidden(from + j); });
     else pack(NoneHidden{});
-    return seen.ordinary();
+    if (!ofKeys.ordinary() || !ofValues.ordinary()) return false;
+    const float ofScores = ofGrads.least() * ofValues.least();
+    return kOwn == 1 || (ofScores * ofKeys.least() >= kLeastProduct && ofScores * ofQueries.least() >= kLeastProduct);
   }
 
   void takeQueries(int64_t query, int64_t queries) {

@@ -18,9 +18,10 @@ struct TileScratch {
   float* result;       // [padded dim][kPanel]
   uint16_t* queries;   // of a block
   uint16_t *keys, *values;   // of a whole sequence and head, V by columns
+  bool* ordinary;            // of each kTile keys
 
   static size_t bytes(int64_t dim, int64_t keyCount, int terms) {
-    return sizeof(TileScratch) + static_cast<size_t>(padded(dim) * kPanel * 4 + operandSize(kTile, dim, kScoreTerms) * 2 + 2 * operandSize(keyCount, dim, terms) * 2) + 64;
+    return sizeof(TileScratch) + static_cast<size_t>(padded(dim) * kPanel * 4 + operandSize(kTile, dim, kScoreTerms) * 2 + 2 * operandSize(keyCount, dim, terms) * 2 + ceilDiv(keyCount, kTile)) + 64;
   }
   static TileScratch& in(void* memory, int64_t dim, int64_t keyCount, int terms) {
     TileScratch& s = *static_cast<TileScratch*>(memory);
@@ -28,22 +29,26 @@ struct TileScratch {
     s.queries = reinterpret_cast<uint16_t*>(s.result + padded(dim) * kPanel);
     s.keys = s.queries + operandSize(kTile, dim, kScoreTerms);
     s.values = s.keys + operandSize(keyCount, dim, terms);
+    s.ordinary = reinterpret_cast<bool*>(s.values + operandSize(keyCount, dim, terms));
     return s;
   }
 };
 
-// The operands of the keys [from, to) of a key/value head, from a multiple of kTile. False where some number is not ordinary.
-template <class T> bool packKeysAndValues(const Attention& a, const Sequence& s, int64_t group, const KeyPadding& padding, int64_t from, int64_t to, TileScratch& scratch) {
-  Inspection seen;
-  const auto pack = [&](auto hidden) {
-    const OperandRows<T, decltype(hidden)> k{rowsOf<const T>(a.k, s.batch, s.firstKey + from, group), to - from, a.q.sizes[3], 1.f, hidden},
-        v{rowsOf<const T>(a.v, s.batch, s.firstKey + from, group), to - from, a.q.sizes[3], 1.f, hidden};
-    packLines<kTerms<T>>(k, scratch.keys, seen);
-    packColumns<kTerms<T>>(v, 0, patches(to - from), scratch.values, seen);
-  };
-  if (padding.flags) pack([&](int64_t j) { return padding.hidden(from + j); });
-  else pack(NoneHidden{});
-  return seen.ordinary();
+// The operands of the keys [from, to) of a key/value head, from a multiple of kTile.
+template <class T> void packKeysAndValues(const Attention& a, const Sequence& s, int64_t group, const KeyPadding& padding, int64_t from, int64_t to, TileScratch& scratch) {
+  const int64_t dim = a.q.sizes[3], steps = patches(to - from);
+  for (int64_t key = from; key < to; key += kTile) {
+    Inspection seen;
+    const auto pack = [&](auto hidden) {
+      const OperandRows<T, decltype(hidden)> k{rowsOf<const T>(a.k, s.batch, s.firstKey + key, group), minimum(kTile, to - key), dim, 1.f, hidden},
+          v{rowsOf<const T>(a.v, s.batch, s.firstKey + key, group), minimum(kTile, to - key), dim, 1.f, hidden};
+      packLines<kTerms<T>>(k, scratch.keys + (key - from) / kTileLines * blockSize(dim, kTerms<T>), seen);
+      packColumns<kTerms<T>>(v, (key - from) / kPatch, steps, scratch.values, seen);
+    };
+    if (padding.flags) pack([&](int64_t j) { return padding.hidden(key + j); });
+    else pack(NoneHidden{});
+    scratch.ordinary[(key - from) / kTile] = seen.ordinary();
+  }
 }
 
 // Turns the scores of vector v over the keys [from, to), whole patches of the tile, into probabilities as onlineSoftmax does, and those into an operand's block.
@@ -85,12 +90,14 @@ WW_INLINE void shrinkColumns(float* result, const float* shrink, int64_t dim) {
 }
 
 // One block of queries against the keys [from, to) that packKeysAndValues made operands of; leaves result, largest and sum in the scratch. False where a number of
-// the queries is not ordinary.
+// the queries or of the tiles of keys that they see is not ordinary: of no others, for which these are depends on the threads.
 template <class T>
 bool forwardTiles(const Attention& a, const Sequence& sequence, const Mask& mask, const Dropout& dropout, int64_t head, int64_t query, int64_t from, int64_t to, TileScratch& s) {
   constexpr int kOwn = kTerms<T>, kScore = kScoreTerms, kFactor = kFactorTerms<T>;
   const int64_t dim = a.q.sizes[3], queries = minimum(kTile, sequence.queries - query), lanes = padded(queries);
   const int64_t begin = maximum(from, mask.band.low(query) / kTile * kTile), end = mask.band.high(query + queries - 1);
+  for (int64_t key = begin; key < end; key += kTile)
+    if (!s.ordinary[(key - from) / kTile]) return false;
   Inspection seen;
   packPairedRows<kScore>(OperandRows<T, NoneHidden>{rowsOf<const T>(a.q, sequence.batch, sequence.firstQuery + query, head), queries, dim, queryFactor(a), {}}, s.queries, seen);
   if (!seen.ordinary()) return false;

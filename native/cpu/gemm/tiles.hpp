@@ -104,13 +104,12 @@ template <class T> static void matrixTile(const TileElement<T>* a, const TileEle
   }
 }
 
-// Whether the numbers of an operand can be cut into terms. Half types always can: float16 has no numbers that are too small or too large, infinities apart.
-template <class T> static bool ordinary(const Operand& x, int64_t lines, int64_t K, const Workers& workers) {
-  if constexpr (std::is_same_v<T, bf16>) return true;
+// The least size of an operand's numbers that is not zero; 0 where they cannot be cut into terms.
+template <class T> static float leastOf(const Operand& x, int64_t lines, int64_t K, const Workers& workers) {
   const bool along = x.depth == 1;
-  if (!along && x.line != 1) return false;
+  if (!along && x.line != 1) return 0.f;
   const int64_t rows = along ? lines : K, length = along ? K : lines, step = along ? x.line : x.depth;
-  std::atomic<bool> all{true};
+  std::atomic<float> least{__builtin_inff()};
   const int64_t group = maximum(1, (1 << 16) / maximum(1, length));
   workers.each(ceilDiv(rows, group), [&](int64_t task, int) {
     Inspection inspect;
@@ -118,9 +117,18 @@ template <class T> static bool ordinary(const Operand& x, int64_t lines, int64_t
       const T* const row = reinterpret_cast<const T*>(x.data) + i * step;
       eachVector(length, [&](int64_t k, auto lanes) { inspect(load(row + k, lanes)); });
     }
-    if (!inspect.ordinary()) all.store(false, std::memory_order_relaxed);
+    const float own = inspect.ordinary() ? inspect.least() : 0.f;
+    float before = least.load(std::memory_order_relaxed);
+    while (own < before && !least.compare_exchange_weak(before, own, std::memory_order_relaxed)) {}
   });
-  return all.load(std::memory_order_relaxed);
+  return least.load(std::memory_order_relaxed);
+}
+// Whether a product's numbers can be cut into terms, whose products keep what matters. Those of bfloat16 always can; float16 has none that are too small or too large,
+// infinities apart.
+template <class T> static bool ordinary(const Product& p, const Workers& workers) {
+  if constexpr (std::is_same_v<T, bf16>) return true;
+  const float a = leastOf<T>(p.a, p.M, p.K, workers);
+  return a > 0.f && a * leastOf<T>(p.b, p.N, p.K, workers) >= kLeastProduct;
 }
 #else
 inline constexpr int64_t kTilePanel = 1;

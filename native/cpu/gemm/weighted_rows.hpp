@@ -10,6 +10,7 @@ inline constexpr int64_t kDepth = 8;
 inline constexpr int kSumRows = 4;             // of a at a time: their sums, kSumVectors each, stay in registers
 inline constexpr int kSumVectors = 2;
 inline constexpr int64_t kSumFloats = 4096;    // sums of a task, which stay in the first cache level
+static_assert(kSumFloats / kFewRows >= 128);
 
 // sums += a b for R rows of a and `depth` rows of b, over V vectors (of which the last may be partial). kFetch: brings the same columns of the next rows nearer.
 template <int R, int V, bool kFetch, class T, class Lanes>
@@ -61,7 +62,8 @@ template <class T> static void weightedRows(const Product& p, char* memory, cons
   const float* const a = adjacentRows<T>(p, reinterpret_cast<float*>(memory));
   const T* const b = reinterpret_cast<const T*>(p.b.data);
   // A dozen tasks where columns allow it, each at least two cache lines wide.
-  const int64_t width = roundUp(maximum(128, minimum(minimum(1024, kSumFloats / p.M), ceilDiv(p.N, 12))), 64), pieces = ceilDiv(p.M, kSumRows);
+  const int64_t most = minimum(1024, kSumFloats / p.M / 64 * 64);   // whole lines, or the sums of all rows would not fit
+  const int64_t width = minimum(most, maximum(128, roundUp(ceilDiv(p.N, 12), 64))), pieces = ceilDiv(p.M, kSumRows);
   workers.each(ceilDiv(p.N, width), [&](int64_t task, int) {
     alignas(64) float sums[kSumFloats];
     const int64_t column = task * width, n = minimum(width, p.N - column);

@@ -6,7 +6,8 @@
 //
 // and x y is the sum of the six products xi yj with i + j <= 2. What is left out is below 2^-23 |x y|, of either sign: less than what a float32 product rounds off
 // twice. (Henry, Tang and Heinecke 2019, "Leveraging the bfloat16 artificial intelligence datatype for higher-precision computations".)
-// The instruction takes denormals for zero: numbers must be ordinary (Inspection), or the low parts of small ones are lost. Infinities have no parts.
+// The instruction takes denormals for zero: numbers must be ordinary (Inspection), or the low parts of small ones are lost. So must be the products of two (kLeastProduct): what
+// they lose is below 2^-126 then, 2^-26 of them. Infinities have no parts.
 //
 // An operand is a sequence of tiles of 16 lines x 32 of depth (kTileLines, kTileDepth), one behind the other for its terms, its steps of depth, then its blocks of
 // lines. The left one lies line by line; the right one as pairs: row r holds the depths 2 r and 2 r + 1 of all lines.
@@ -76,8 +77,10 @@ __attribute__((noinline)) static void tileProduct(const uint16_t* a, int64_t aLi
                : : "r"(c), "r"(c + 16), "r"(below), "r"(below + 16), "r"(row) : "memory");
 }
 
-// Whether all numbers that were seen are zero or ordinary: of a size at which no part of them is a denormal and no product of two leaves the range. Infinities and
-// NaN are not.
+// The least product of two numbers whose parts' products keep what matters of it.
+inline constexpr float kLeastProduct = 0x1p-100f;
+
+// Whether all numbers that were seen are zero or ordinary: of a size at which no part of them is a denormal and no product of two is infinite. Infinities and NaN are not.
 class Inspection {
  public:
   WW_INLINE F32 operator()(F32 x) {
@@ -87,6 +90,11 @@ class Inspection {
     return x;
   }
   WW_INLINE bool ordinary() const { return _mm512_reduce_max_epu32(most_) <= bitsOf(0x1p40f) * 2 && _mm512_reduce_min_epu32(least_) >= bitsOf(0x1p-80f) * 2 - 1; }
+  // The least of their sizes that is not zero; infinity where all are.
+  WW_INLINE float least() const {
+    const uint32_t size = _mm512_reduce_min_epu32(least_);
+    return size == 0xFFFFFFFFu ? __builtin_inff() : floatOf(size / 2 + 1);
+  }
 
  private:
   __m512i most_ = _mm512_setzero_si512(), least_ = _mm512_set1_epi32(-1);
