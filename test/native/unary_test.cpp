@@ -130,7 +130,8 @@ void neighbours() {
     for (int64_t i = 0; i < 256; i++) {
       one.set(0, x.get(i));
       c.run(k, Unary{one.in(), single.out(), static_cast<int64_t>(UnaryOp::gelu)});
-      expect(std::isnan(y.get(i)) ? std::isnan(single.get(0)) : y.get(i) == single.get(0), "%s gelu(%g) is %.9g alone and %.9g among others", k.isa, x.get(i), single.get(0), y.get(i));
+      expect(std::isnan(y.get(i)) ? std::isnan(single.get(0)) : y.get(i) == single.get(0),
+             "%s gelu(%g) is %.9g alone and %.9g among others", k.isa, x.get(i), single.get(0), y.get(i));
     }
   }
 }
