@@ -273,8 +273,7 @@ def work(name):
         length, width, shape, *what = rest.split("-")
         return attended(int(length), int(width[1:]), shape, what[-1] == "backward")
     if kind == "stream":
-        what, dtype = rest.split("-")
-        return stream(what, getattr(torch, dtype))
+        return stream(rest.removesuffix("-float32"), torch.bfloat16 if low else torch.float32)
     if kind in ("rows", "encode", "decode", "calls"):
         return few_rows(int(rest)) if kind == "rows" else encoded(int(rest.split("-")[1])) if kind == "encode" else decoded() if kind == "decode" else calls()
     return train(rest, low) if kind == "train" else beams()

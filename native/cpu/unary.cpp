@@ -83,6 +83,29 @@ Backward backwardFor(UnaryOp op) {
   }
 }
 
+// y = f(x) over n adjacent elements of a half type, without the passes through a buffer that conversion costs elsewhere: for the activations of networks.
+template <class T> using HalfForward = void (*)(const T* x, T* y, int64_t n);
+template <class T, class A> void halfForwardOf(const T* x, T* y, int64_t n) {
+  eachVector(n, [&](int64_t i, auto lanes) WW_ALWAYS { store(y + i, A::value(load(x + i, lanes)), lanes); });
+}
+template <class T> HalfForward<T> halfForwardFor(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::relu: return halfForwardOf<T, Relu>;
+    case UnaryOp::gelu: return halfForwardOf<T, Gelu>;
+    case UnaryOp::geluTanh: return halfForwardOf<T, GeluTanh>;
+    case UnaryOp::silu: return halfForwardOf<T, Silu>;
+    default: return nullptr;
+  }
+}
+
+// Whether the block could be, and was, done so.
+template <class T> bool runHalf(const Unary& a, const Loop<2>& l, const Block& b) {
+  const HalfForward<T> f = halfForwardFor<T>(static_cast<UnaryOp>(a.op));
+  if (!f || a.y.dtype != a.x.dtype || !isAdjacent(l, 0, b) || !isAdjacent(l, 1, b)) return false;
+  f(a.x.as<const T>() + offsetOf(l, 1, b), a.y.as<T>() + offsetOf(l, 0, b), b.count);
+  return true;
+}
+
 void mapIntegers(UnaryOp op, const int64_t* x, int64_t* y, int64_t n) {
   const auto each = [&](auto f) {
     for (int64_t i = 0; i < n; i++) y[i] = f(x[i]);
@@ -113,6 +136,7 @@ void run(const Unary& a, Context& c) {
   const Forward f = forwardFor(op);
   const bool toBool = a.y.dtype == DType::b8;
   forEachBlock(l, c, [&](const Block& b, int) {
+    if (a.x.dtype == DType::bf16 ? runHalf<bf16>(a, l, b) : a.x.dtype == DType::f16 && runHalf<f16>(a, l, b)) return;
     alignas(64) float x[kBlock], y[kBlock];
     float* target = toBool ? y : floatsFor(l, 0, a.y, false, b, y);
     f(readFloats(l, 1, a.x, b, x), target, b.count);

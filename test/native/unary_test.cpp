@@ -96,6 +96,46 @@ void forward() {
   }
 }
 
+// Adjacent halves are converted in registers; they must give the bits of the plain way: the elements in pieces of float32, rounded by themselves. Every half is
+// tried, among neighbours that need other branches, and with a rest that fills no vector.
+void halves() {
+  for (const DType t : {DType::bf16, DType::f16})
+    for (const UnaryOp op : {UnaryOp::relu, UnaryOp::gelu, UnaryOp::geluTanh, UnaryOp::silu}) {
+      const int64_t n = 65535;
+      Tensor x(t, {n}), spaced(t, {n}, {2}), y(t, {n}), z(t, {n}, {2});
+      for (int64_t i = 0; i < n; i++) {
+        const auto bits = static_cast<uint16_t>(i * 40503);   // odd: every value but one, far from its neighbours
+        x.view().as<uint16_t>()[i] = bits;
+        spaced.view().as<uint16_t>()[2 * i] = bits;
+      }
+      for (const Kernel& k : WW_ENTRIES(Unary)) {
+        TestContext c;
+        c.run(k, Unary{x.in(), y.out(), static_cast<int64_t>(op)});
+        c.run(k, Unary{spaced.in(), z.out(), static_cast<int64_t>(op)});
+        int64_t different = 0;
+        for (int64_t i = 0; i < n; i++) different += y.view().as<uint16_t>()[i] != z.view().as<uint16_t>()[2 * i];
+        expect(different == 0, "%s %s of adjacent %s: %lld of %lld differ from the ones computed through float32", k.isa, kFunctions[static_cast<int64_t>(op)].name,
+               nameOf(t), static_cast<long long>(different), static_cast<long long>(n));
+      }
+    }
+}
+
+// What a number gives does not depend on what stands beside it, be it of another branch of gelu.
+void neighbours() {
+  for (const Kernel& k : WW_ENTRIES(Unary)) {
+    Tensor x(DType::f32, {256}), y(DType::f32, {256}), one(DType::f32, {1}), single(DType::f32, {1});
+    x.fill([](int64_t i) { return i % 3 == 2 ? NAN : (static_cast<double>(i) - 128) / 20; });
+    TestContext c;
+    c.run(k, Unary{x.in(), y.out(), static_cast<int64_t>(UnaryOp::gelu)});
+    for (int64_t i = 0; i < 256; i++) {
+      one.set(0, x.get(i));
+      c.run(k, Unary{one.in(), single.out(), static_cast<int64_t>(UnaryOp::gelu)});
+      expect(std::isnan(y.get(i)) ? std::isnan(single.get(0)) : y.get(i) == single.get(0),
+             "%s gelu(%g) is %.9g alone and %.9g among others", k.isa, x.get(i), single.get(0), y.get(i));
+    }
+  }
+}
+
 void edges() {
   const double nan = NAN, inf = INFINITY;
   const double in[] = {0, -0.0, inf, -inf, nan, 1e-40, -1e-40, 3e38, -3e38, 0.5, 1.5, 2.5, -0.5, -1.5, -100, 100};
@@ -268,6 +308,8 @@ void threads() {
 
 int main() {
   forward();
+  halves();
+  neighbours();
   edges();
   integers();
   backward();

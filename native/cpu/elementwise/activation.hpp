@@ -1,6 +1,6 @@
 #pragma once
 // Activations and their slopes, for `unary` and for the gated pairs. Formulas: ops/unary.hpp.
-#include "cpu/simd/simd.hpp"
+#include "cpu/elementwise/gelu.hpp"
 
 namespace warpweft::cpu::WW_ISA {
 
@@ -23,7 +23,7 @@ struct Relu {
 };
 
 struct Gelu {
-  static WW_INLINE F32 value(F32 x) { return x * normalCdf(x); }
+  static WW_INLINE F32 value(F32 x) { return gelu(x); }
   static WW_INLINE ValueAndSlope both(F32 x) {
     const Normal n = normal(x);
     return {x * n.cdf, fma(clamped(x, 16.f), n.density, n.cdf)};

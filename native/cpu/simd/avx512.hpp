@@ -28,14 +28,18 @@ WW_INLINE F32 loadPartial(const bf16* p, int64_t n) {
 }
 WW_INLINE F32 loadPartial(const f16* p, int64_t n) { return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(firstLanes(n), p))}; }
 
-// In integers: the instruction vcvtneps2bf16 would flush denormals.
-WW_INLINE __m256i roundBf16(F32 x) {
-  const __m512i u = _mm512_castps_si512(x.v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+// The instruction takes denormals for zeros, so they are rounded in integers.
+__attribute__((noinline, cold)) static __m256i roundDenormalsBf16(__m512 x, __mmask16 denormal, __m256i rest) {
+  const __m512i u = _mm512_castps_si512(x), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
-  const __m512i quiet = _mm512_or_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
-  const __mmask16 nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
-  return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, nan, quiet));
+  return _mm256_mask_mov_epi16(rest, denormal, _mm512_cvtepi32_epi16(rounded));
+}
+WW_INLINE __m256i roundBf16(F32 x) {
+  __m256i y;
+  const __m256bh rounded = _mm512_cvtneps_pbh(x.v);
+  std::memcpy(&y, &rounded, 32);
+  const __mmask16 denormal = _mm512_fpclass_ps_mask(x.v, 0x20);
+  return __builtin_expect(denormal != 0, 0) ? roundDenormalsBf16(x.v, denormal, y) : y;
 }
 WW_INLINE void store(float* p, F32 x) { _mm512_storeu_ps(p, x.v); }
 WW_INLINE void store(bf16* p, F32 x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), roundBf16(x)); }
