@@ -185,6 +185,21 @@ describe('the addon, called with garbage', () => {
     expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
   })
 
+  test('destroyMany refuses lists that are none, and stops at a handle that is gone', () => {
+    const before = memory(), make = (): number => anyNative['alloc']!(0, testDevice.index, 1, 3) as number
+    const kept = make()
+    for (const [handles, count] of [[[kept], 1], [Int32Array.of(1), 1], [Float64Array.of(kept), 2], [Float64Array.of(kept), -1], [Float64Array.of(kept), 1.5], [undefined, 0]] as const)
+      expect(() => anyNative['destroyMany']!(handles, count)).toThrow(WarpweftError)
+    const first = make(), behind = make()
+    for (const bad of [NaN, stale, 2 ** 52, first]) {
+      const handles = Float64Array.of(bad === first ? first : make(), bad, behind)
+      expect(() => anyNative['destroyMany']!(handles, 3)).toThrow(WarpweftError)
+    }
+    anyNative['destroyMany']!(Float64Array.of(kept, behind, NaN), 2)
+    expectSound()
+    expect(memory()).toMatchObject({ tensors: before.tensors, bytes: before.bytes })
+  })
+
   test('a tensor of 2^40 empty rows is done at once: nobody walks them', () => {
     scope(() => {
       const x = ones([2 ** 40, 0])
