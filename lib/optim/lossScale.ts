@@ -20,6 +20,9 @@ export interface LossScaleState { scale: number, good: number, skipped: number }
 
 const [least, most] = [2 ** -14, 2 ** 24]
 
+/** @internal Whether a scale may begin with this value: a power of two from 2^-14 to 2^24. */
+export const isLossScale = (value: unknown): boolean => typeof value === 'number' && value >= least && value <= most && Number.isInteger(Math.log2(value))
+
 /**
  * The dynamic loss scale of float16 training: gradients are computed of the loss times a power of two, so that small ones are not lost below float16's least number,
  * and the optimizer divides by it. A step whose gradient is not finite is left out, and the scale is halved; after `growthInterval` good steps it is doubled.
@@ -42,7 +45,7 @@ export class LossScale {
 
   /** @throws ConfigError for a scale that is no power of two from 2^-14 to 2^24, or an interval that is no whole number from 1 to 2^24 */
   constructor({ initialScale = 4096, growthInterval = 2000, device = defaultDevice() }: LossScaleOptions = {}) {
-    if (!(initialScale >= least && initialScale <= most && Number.isInteger(Math.log2(initialScale))))
+    if (!isLossScale(initialScale))
       throw new ConfigError(`loss scale: initialScale is ${initialScale}, expected a power of two from 2^-14 to 2^24`)
     if (!(Number.isInteger(growthInterval) && growthInterval >= 1 && growthInterval <= most))
       throw new ConfigError(`loss scale: growthInterval is ${growthInterval}, expected a whole number from 1 to 2^24`)

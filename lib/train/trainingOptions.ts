@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.js'
 import { closest } from '../spelling.js'
 import { amount, belowOne, count, flag, fraction, oneOf, positive, positiveCount, type Kind } from '../optim/schedules/options.js'
 import { scheduleNames, type ScheduleName } from '../optim/schedules/schedule.js'
+import { isLossScale } from '../optim/lossScale.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { TrainerCallback } from './callbacks.js'
 
@@ -157,7 +158,7 @@ export const trainingOptionKinds: Readonly<Record<keyof TrainingOptions, Kind<un
   adamBeta1: either(belowOne, { accepts: '0', test: value => value === 0 }), adamBeta2: belowOne, adamEpsilon: positive, maxGradNorm: amount,
   gradientAccumulationSteps: positiveCount, labelSmoothingFactor: either(belowOne, { accepts: '0', test: value => value === 0 }), emaDecay: belowOne,
   precision: oneOf('float32', 'bfloat16', 'float16'), bf16: flag, fp16: flag,
-  initialLossScale: { accepts: 'a power of two from 2^-14 to 2^24', test: value => positive.test(value) && Math.abs(Math.log2(value as number) - 5) <= 19 && Number.isInteger(Math.log2(value as number)) },
+  initialLossScale: { accepts: 'a power of two from 2^-14 to 2^24', test: isLossScale },
   lossScaleGrowthInterval: positiveCount, tf32: flag, gradientCheckpointing: flag, gradientCheckpointingLevel: oneOf('attention', 'block'), nanPolicy: oneOf('stop', 'skip'), seed,
   evalStrategy: oneOf('no', 'steps', 'epoch', 'end'), evalSteps: positiveCount, predictWithGenerate: flag, generationNumBeams: positiveCount,
   generationMaxLength: positiveCount, metricForBestModel: text, greaterIsBetter: flag, loadBestModelAtEnd: flag, earlyStoppingPatience: positiveCount,

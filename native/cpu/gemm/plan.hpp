@@ -22,7 +22,6 @@ inline constexpr int64_t kPieceBytes = 1 << 20;
 inline constexpr int64_t kPackedA = 4 << 20, kPackedB = 8 << 20;
 // The same for matrix tiles, whose terms take half as much again as the numbers, and which are too fast to pack anything twice.
 inline constexpr int64_t kTileRun = 768, kTilePieceBytes = 8 << 20, kPackedTilesA = 16 << 20, kPackedTilesB = 32 << 20;
-inline constexpr int64_t kDepthOfTile = 32;
 
 struct Plan {
   bool dots, weighted;   // dots.hpp, weighted_rows.hpp, else panels
@@ -62,7 +61,7 @@ static int64_t elementsOfStep(DType type) {
 // Cuts a depth of K into blocks.
 static void cut(Plan& q, DType type, int64_t K) {
   const int64_t unit = q.tiles ? elementsOfStep(type) : 1;
-  q.elements = q.tiles ? ceilDiv(K, kDepthOfTile) * unit : q.pairs ? elementsIn<Pair>(K) : K;
+  q.elements = q.tiles ? ceilDiv(K, kTileDepth) * unit : q.pairs ? elementsIn<Pair>(K) : K;
   q.blocks = maximum(1, ceilDiv(q.elements, q.tiles ? kTileRun : q.direct ? kDirectRun : kRun));
   q.run = roundUp(ceilDiv(q.elements, q.blocks), unit);
 }
@@ -79,7 +78,7 @@ static Plan planOf(const Product& p, bool withTiles = true) {
     return q;
   }
   q.direct = p.b.line == 1 && !sumsOfB && p.M <= (half ? kFewRows : kDirectRows);
-  q.tiles = kTiles && withTiles && usesTiles() && !q.direct && p.M > kFewRows && p.N >= kFewRows && p.K >= kDepthOfTile;
+  q.tiles = kTiles && withTiles && usesTiles() && !q.direct && p.M > kFewRows && p.N >= kFewRows && p.K >= kTileDepth;
   q.pairs = kPairs && !q.tiles && !q.direct && p.type == DType::bf16 && usesPairs();
   q.height = q.tiles ? kTilePanel : heightFor(p.M, q.direct && half ? kRowsOfHalf : kRows);
   q.piece = maximum(1, p.K);
@@ -88,7 +87,7 @@ static Plan planOf(const Product& p, bool withTiles = true) {
   if (!q.direct && tiles <= 32 && q.blocks >= 8) {
     q.splits = minimum(q.blocks / 4, ceilDiv(64, tiles));
   } else if (!q.direct && p.plain()) {
-    const int64_t depth = q.tiles ? maximum(1, kTilePieceBytes / (4 * elementsOfStep(p.type) * (p.M + p.N))) * kDepthOfTile
+    const int64_t depth = q.tiles ? maximum(1, kTilePieceBytes / (4 * elementsOfStep(p.type) * (p.M + p.N))) * kTileDepth
                                   : maximum(1, kPieceBytes / (4 * kRun * (p.M + p.N))) * kRun * (q.pairs ? kSteps<Pair> : 1);
     q.piece = minimum(q.piece, depth);
     cut(q, p.type, minimum(q.piece, p.K));

@@ -1,5 +1,6 @@
 #pragma once
 // Register tiles: R rows by V vectors of sums stay in registers over a run of depth; per step, V vectors of b are loaded and R elements of a broadcast.
+#include "cpu/simd/lanes.hpp"
 #include "cpu/simd/matrix.hpp"
 
 namespace warpweft::cpu::WW_ISA::gemm {
@@ -23,6 +24,17 @@ inline constexpr int kAhead = kPassesB ? 8 : 0;
 
 // Where a tile of sums goes: `rows` by `columns` floats, written or added to.
 struct Target { float* data; int64_t row; int64_t rows, columns; bool add; };
+
+// The part of a tile of sums, whose rows are `row` floats apart, that there is room for at the edge of c.
+WW_INLINE void putEdge(const float* sums, int64_t row, const Target& target) {
+  for (int64_t i = 0; i < target.rows; i++) {
+    float* const out = target.data + i * target.row;
+    eachVector(target.columns, [&](int64_t j, auto lanes) WW_ALWAYS {
+      const F32 v = load(sums + i * row + j, lanes);
+      store(out + j, target.add ? load(out + j, lanes) + v : v, lanes);
+    });
+  }
+}
 
 // a: a panel of R lines. b: `depth` rows of V vectors, bRow elements apart; `Packed` if they follow each other.
 template <class E, class B> using Tile = void (*)(const E* a, const B* b, int64_t bRow, int64_t depth, const Target& target);
@@ -74,14 +86,7 @@ __attribute__((noinline)) static void tile(const E* __restrict a, const B* __res
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
     for (int j = 0; j < V; j++) store(&edge[i][j * kWidth], sum[i][j]);
-  for (int64_t i = 0; i < target.rows; i++, out += target.row) {
-    for (int64_t j = 0; j < target.columns; j += kWidth) {
-      const int64_t n = target.columns - j;
-      const F32 v = load(&edge[i][j]);
-      if (n >= kWidth) store(out + j, target.add ? load(out + j) + v : v);
-      else storePartial(out + j, target.add ? loadPartial(out + j, n) + v : v, n);
-    }
-  }
+  putEdge(&edge[0][0], V * kWidth, target);
 }
 
 // The tile function for panels of `rows` lines and `vectors` vectors.

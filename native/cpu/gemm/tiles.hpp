@@ -95,13 +95,7 @@ template <class T> static void matrixTile(const TileElement<T>* a, const TileEle
   if (target.rows == kTilePanel && target.columns == kTilePanel) return multiply(target.data, target.row, target.add);
   alignas(64) float edge[kTilePanel * kTilePanel];
   multiply(edge, kTilePanel, false);
-  for (int64_t i = 0; i < target.rows; i++) {
-    float* const out = target.data + i * target.row;
-    eachVector(target.columns, [&](int64_t j, auto lanes) {
-      const F32 v = load(edge + i * kTilePanel + j, lanes);
-      store(out + j, target.add ? load(out + j, lanes) + v : v, lanes);
-    });
-  }
+  putEdge(edge, kTilePanel, target);
 }
 
 // The least size of an operand's numbers that is not zero; 0 where they cannot be cut into terms.

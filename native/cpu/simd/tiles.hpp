@@ -15,11 +15,12 @@
 
 namespace warpweft::cpu::WW_ISA {
 
+inline constexpr int64_t kTileLines = 16, kTileDepth = 32;
+
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #define WW_TILES
 inline constexpr bool kTiles = true;
 
-inline constexpr int64_t kTileLines = 16, kTileDepth = 32;
 inline constexpr int64_t kTileHalves = kTileLines * kTileDepth;   // elements of a tile
 
 // Sets the tile registers up for full tiles, and hands them back: a thread that leaves them in use makes every switch of threads dearer.

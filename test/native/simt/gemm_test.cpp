@@ -1,7 +1,6 @@
 // Every kernel of cuda/gemm, whatever the plan would take for a size: tiles, layouts, parts of the depth, edges. On integers, whose sums are exact in float32, so that
 // any wrong element shows. Then what the plan takes for sizes of real models, and mistakes in the pipeline that have to be noticed.
-#include "cuda/gemm/multiply.hpp"
-#include "simt_test.hpp"
+#include "planned_product.hpp"
 
 using namespace warpweft;
 using namespace warpweft::cuda;
@@ -51,13 +50,7 @@ template <class T> void product(const char* what, TileChoice tile, int64_t split
     c.fill([](int64_t) { return 2; });
     Problem p = problemOf(plain(a, b, c, true));
     p.tf32 = tf32;
-    const Plan plan{tile, splits};
-    void* memory = nullptr;
-    const auto bytes = static_cast<size_t>(partialBytes(p, plan));
-    if (posix_memalign(&memory, 256, bytes ? bytes : 1)) std::abort();
-    const std::unique_ptr<void, void (*)(void*)> workspace(memory, std::free);
-    std::memset(memory, 0xFF, bytes);
-    multiply<T>(p, plan, memory, nullptr);
+    multiplyBy<T>({tile, splits}, p);
     const std::string name = std::string(tf32 ? "tf32" : nameOf(dtypeOf<T>)) + " " + what + " tile, " + std::to_string(splits) + " parts, " + std::to_string(batch) + " x [" + std::to_string(M) + ", " +
                              std::to_string(K) + "] [" + std::to_string(K) + ", " + std::to_string(N) + "], " + kFormNames[static_cast<int>(formA)] + " " + kFormNames[static_cast<int>(formB)];
     close(name, c, expected, 0);

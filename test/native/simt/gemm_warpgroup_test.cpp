@@ -1,7 +1,6 @@
 // Products by warpgroups (sm_90), whatever the plan would take for a size: both tiles, every way for operands to lie, every epilogue, parts of the depth, batches, edges.
 // On integers and halves, whose sums are exact in float32, so that the portable engine gives the same bits. Then what the plan takes, and mistakes in the pipeline.
-#include "cuda/gemm/multiply.hpp"
-#include "simt_test.hpp"
+#include "planned_product.hpp"
 
 namespace warpweft::test {
 namespace {
@@ -57,12 +56,7 @@ template <class T> void compare(const char* name, TileChoice tile, const Case& x
   const auto with = [&](const Plan& plan) {
     return resultsOf<T>(x, a, b, bias, derivative, [&](const Problem& p) {
       if (ofWarpgroups(plan.tile)) expect(fitsWarpgroups(p), "%s: warpgroups do not take it", describe(name, x).c_str());
-      void* memory = nullptr;
-      const auto bytes = static_cast<size_t>(partialBytes(p, plan));
-      if (posix_memalign(&memory, 256, bytes ? bytes : 1)) std::abort();
-      const std::unique_ptr<void, void (*)(void*)> workspace(memory, std::free);
-      std::memset(memory, 0xFF, bytes);
-      multiply<T>(p, plan, memory, nullptr);
+      multiplyBy<T>(plan, p);
     });
   };
   simt::setOrder(simt::Order::forward);
